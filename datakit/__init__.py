@@ -1,0 +1,1 @@
+"""Raw data to instruction dataset, and from there to a regression report."""

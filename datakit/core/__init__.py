@@ -1,0 +1,1 @@
+"""What every room stands on: records, storage, registry, errors, hashing. Standard library, pyarrow and pydantic only."""

@@ -1,0 +1,1 @@
+"""A miniature world, language model and suite: everything runs offline with it."""
