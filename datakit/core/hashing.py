@@ -1,4 +1,4 @@
-"""Stable content hashes: BLAKE2b-128 in hexadecimal, with every part length-prefixed so that parts never run together."""
+"""Stable content hashes: BLAKE2b-128 in hexadecimal, every part length-prefixed so that parts never run together."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""The ``datakit`` command: one file per command, imported when it is called, errors as one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from datakit.cli.commands import COMMANDS, GROUPS
+
+__all__ = ["main"]
+
+
+class LazyGroup(click.Group):
+    """Knows every command's name and one-line help without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the one command that is called."""
+        if cmd_name not in COMMANDS:
+            return None
+        import importlib
+
+        command: click.Command = importlib.import_module(f"datakit.cli.{COMMANDS[cmd_name].module}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Adds the nearest name to click's message."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from datakit.core.registry import suggest
+
+            ctx.fail(f"No such command '{args[0]}'. {suggest(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands under their headings."""
+        for group in GROUPS:
+            rows = [(name, command.help) for name, command in COMMANDS.items() if command.group == group]
+            with formatter.section(group):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="datakit", prog_name="datakit")
+def root() -> None:
+    """Raw data to instruction dataset, training, and a report of what was forgotten.
+
+    Begin with `datakit demo`, then `datakit init YOUR_FILE`.
+    """
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point of the console script; never returns.
+
+    Exit codes: 0 fine, 1 error, 2 usage, 3 regressed, 4 not enough items, 5 diverged, 6 out of memory, 7 disk full,
+    130 and 143 for signals. An error the user can mend is one line; a bug keeps its traceback.
+    """
+    from datakit.core.errors import DatakitError
+
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = root.main(args=arguments, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DatakitError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            click.echo(f"error: no space left on the disk ({error.filename})", err=True)
+            sys.exit(7)
+        raise

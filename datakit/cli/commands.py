@@ -1,0 +1,36 @@
+"""The table of commands: heading, module and the line in ``datakit --help``. A command is listed when it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "GROUPS", "CommandEntry"]
+
+GROUPS = ("Start", "Whole loop", "Data", "Model")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """Where a command stands on the help page and which module of ``datakit.cli`` has it, as ``command``."""
+
+    group: str
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, CommandEntry] = {
+    "demo": CommandEntry("Start", "demo", "See the whole loop on a small model, offline, in minutes."),
+    "init": CommandEntry("Start", "init", "Read a data file and write a recipe for it."),
+    "check": CommandEntry("Start", "check", "Say what a recipe will do, before anything runs."),
+    "doctor": CommandEntry("Start", "doctor", "Look at this machine: packages, GPU, hub, disk."),
+    "run": CommandEntry("Whole loop", "run", "Build, train, evaluate and report; goes on where it stopped."),
+    "ask": CommandEntry("Whole loop", "ask", "Put a prompt to the base and every arm, side by side."),
+    "report": CommandEntry("Whole loop", "report", "Write the report again from a run's logs."),
+    "gate": CommandEntry("Whole loop", "gate", "Exit 0 if nothing regressed, 3 if it did, 4 if unsure."),
+    "why": CommandEntry("Whole loop", "why", "Tell the whole story of one example."),
+    "build": CommandEntry("Data", "build", "Run only the data part of a recipe."),
+    "templates": CommandEntry("Data", "templates", "List, show and render prompt templates."),
+    "train": CommandEntry("Model", "train", "Train one arm on a built dataset."),
+    "eval": CommandEntry("Model", "eval", "Evaluate a model on a suite and keep the log."),
+    "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),
+}

@@ -1,0 +1,117 @@
+"""One rendering of a conversation for training and for evaluation, so that both see the same tokens.
+
+``train`` builds its rows with :func:`encode`, ``evalkit`` its requests with :func:`render_prompt`; the prompt of the
+second is a prefix of the first by construction. A tokenizer is any Hugging Face fast tokenizer, handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from datakit.core.errors import DatakitError
+from datakit.core.example import Message
+
+__all__ = ["ChatSettings", "encode", "ends_turn", "is_chat", "render_answer", "render_prompt", "tokenize"]
+
+
+class ChatSettings(BaseModel):
+    """How messages become text; part of the guard that decides whether two evaluations may be compared.
+
+    Attributes:
+        template: ``auto`` uses the tokenizer's chat template where it has one, ``none`` never does.
+        system: System prompt put before every conversation that has none.
+        thinking: Passed to templates that know ``enable_thinking``.
+        delimiter: Stands between prompt and answer where no template is used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    template: Literal["auto", "none"] = "auto"
+    system: str | None = None
+    thinking: bool = False
+    delimiter: str = " "
+
+
+def is_chat(tokenizer: Any, chat: ChatSettings) -> bool:
+    """Whether the tokenizer's chat template is used."""
+    return chat.template == "auto" and bool(getattr(tokenizer, "chat_template", None))
+
+
+def _turns(messages: Sequence[Message | Mapping[str, str]], chat: ChatSettings) -> list[dict[str, str]]:
+    turns = [
+        {"role": turn.role, "content": turn.content} if isinstance(turn, Message) else dict(turn) for turn in messages
+    ]
+    if chat.system is not None and (not turns or turns[0]["role"] != "system"):
+        turns.insert(0, {"role": "system", "content": chat.system})
+    return turns
+
+
+def render_prompt(messages: Sequence[Message | Mapping[str, str]], tokenizer: Any, chat: ChatSettings) -> str:
+    """The text a model continues; ``messages`` are the turns before the answer.
+
+    With a chat template this is its rendering with the generation prompt, special tokens written out. Without one
+    the turns' contents stand one after another, separated by a newline, and the delimiter is left to the answer.
+    """
+    turns = _turns(messages, chat)
+    if is_chat(tokenizer, chat):
+        text: str = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, enable_thinking=chat.thinking
+        )
+        return text
+    return "\n".join(turn["content"] for turn in turns)
+
+
+def render_answer(answer: str, tokenizer: Any, chat: ChatSettings) -> str:
+    """The text that follows the prompt; without a chat template it begins with the delimiter."""
+    return answer if is_chat(tokenizer, chat) else chat.delimiter + answer
+
+
+def tokenize(text: str, tokenizer: Any) -> list[int]:
+    """Token ids with the tokenizer's own special tokens, but never a second BOS where the text begins with one."""
+    bos: str | None = getattr(tokenizer, "bos_token", None)
+    written = bool(bos) and text.startswith(bos or "")
+    ids: list[int] = tokenizer(text, add_special_tokens=not written)["input_ids"]
+    eos = getattr(tokenizer, "eos_token_id", None)
+    if eos is not None and len(ids) > 1 and ids[-1] == eos and not text.endswith(tokenizer.eos_token):
+        ids = ids[:-1]
+    return ids
+
+
+def ends_turn(tokenizer: Any, chat: ChatSettings) -> str:
+    """What a finished answer is followed by: the rest of the assistant turn in a chat template, else the EOS token."""
+    eos: str | None = getattr(tokenizer, "eos_token", None)
+    if not is_chat(tokenizer, chat):
+        if eos is None:
+            raise DatakitError("the tokenizer has no end-of-sequence token", hint="Set eos_token in its config")
+        return eos
+    mark = "\u241fanswer\u241f"
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=chat.thinking)
+    return text.partition(mark)[2]
+
+
+def encode(prompt: str, answer: str, tokenizer: Any, *, end: str) -> tuple[list[int], list[int]]:
+    """Token ids of a rendered prompt and of the answer with its end, as lm-eval splits them.
+
+    The whole text is tokenised once; the prompt's ids are those of the prompt without its trailing spaces, and the
+    answer's are the rest (lm-eval 0.4, ``TemplateLM._encode_pair``), so training and scoring see the same tokens.
+
+    Args:
+        prompt: From :func:`render_prompt`.
+        answer: From :func:`render_answer`.
+        tokenizer: A Hugging Face tokenizer.
+        end: From :func:`ends_turn`; special tokens in it are recognised as such.
+
+    Returns:
+        ``(prompt_ids, answer_ids)``; their sum is what the model is trained on.
+    """
+    spaces = len(prompt) - len(prompt.rstrip())
+    if spaces:
+        prompt, answer = prompt[:-spaces], prompt[-spaces:] + answer
+    prompt_ids = tokenize(prompt, tokenizer)
+    whole = tokenize(prompt + answer, tokenizer)
+    end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"]
+    return prompt_ids, whole[len(prompt_ids) :] + end_ids
