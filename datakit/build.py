@@ -28,6 +28,7 @@ from datakit.core.storage import atomic_directory, write_table, write_text
 from datakit.export import CardFacts, CardStep, data_card, write_dataset
 from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
+from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
 from datakit.sources import open_source
 
@@ -261,7 +262,7 @@ class _Build:
     def _write(self) -> BuildResult:
         table = self.streams[_TRAIN].table()
         _check_content(table)
-        splits = _by_split(table)
+        splits = by_split(table)
         others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
         facts = self._card_facts(others)
         data = self.output / "data"
@@ -333,13 +334,6 @@ def _check_content(table: pa.Table) -> None:
             where=first,
             hint="Map a column to text, to messages or to prompt and answer, or add a template step",
         )
-
-
-def _by_split(table: pa.Table) -> dict[str, pa.Table]:
-    if "split" not in table.column_names:
-        return {"train": table}
-    column = table.column("split")
-    return {name: table.filter(pa.compute.equal(column, name)) for name in ("train", "validation", "test")}
 
 
 class _CallableModule(ModuleType):
