@@ -17,9 +17,7 @@ __all__ = ["command"]
 @click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True, help="Longest answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print answers without headings.")
-def command(
-    run: Path, prompt: str | None, example: str | None, max_tokens: int, as_json: bool, quiet: bool
-) -> None:
+def command(run: Path, prompt: str | None, example: str | None, max_tokens: int, as_json: bool, quiet: bool) -> None:
     """Answer a prompt with the base and all arms, side by side.
 
     Without a prompt, each line of standard input is one (an empty line ends).

@@ -10,7 +10,9 @@ __all__ = ["command"]
 
 
 @click.command("demo", short_help="See the whole loop on a small model.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of data, training and evaluation.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout, progress on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")

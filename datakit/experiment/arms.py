@@ -18,8 +18,8 @@ from datakit.experiment.models import model_digest
 from datakit.experiment.recipe import Recipe
 
 if TYPE_CHECKING:
-    from train.config import Arm
-    from train.loop import TrainResult
+    from train import Arm, TrainResult
+    from train import Event as TrainEvent
 
 __all__ = ["Cell", "Trained", "cells", "train_cell"]
 
@@ -91,15 +91,25 @@ def _done(layout: Layout, cell: Cell, key: str) -> bool:
 
 
 def _fit(
-    recipe: Recipe, cell: Cell, arm: Arm, model: Path, layout: Layout, output: Path, listen: Listener
+    recipe: Recipe,
+    cell: Cell,
+    arm: Arm,
+    model: Path,
+    layout: Layout,
+    output: Path,
+    listen: Listener,
+    *,
+    shows_rows: bool,
 ) -> TrainResult:
-    from train import fit
-    from train.events import Event as TrainEvent
+    from train import Preflight, StepDone, fit, marked
 
     def heard(event: TrainEvent) -> None:
-        line = event.line()
-        if line:
-            listen(Event("train", cell.name, line, event.fraction, final=False))
+        if isinstance(event, StepDone):
+            text = f"{cell.name:<12} step {event.step} of {event.steps} · loss {event.loss:.3f}"
+            listen(Event("train", cell.name, text, event.step / event.steps, final=False))
+        elif isinstance(event, Preflight) and shows_rows:
+            for pieces in event.rows:
+                listen(Event("train", "rows", " ".join(marked(pieces).split())))
 
     replay: Mapping[str, Path] = {}
     if arm.replay is not None:
@@ -118,7 +128,7 @@ def _fit(
 
 
 def _choose(
-    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener
+    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, shows_rows: bool
 ) -> tuple[TrainResult, list[dict[str, Any]]]:
     """Trains every point of the arm's grid and keeps the one with the lowest validation loss.
 
@@ -130,7 +140,7 @@ def _choose(
     points = recipe.arms[cell.arm].grid()
     for number, point in enumerate(points):
         output = target if len(points) == 1 else target.with_name(f".{target.name}.grid-{number}")
-        result = _fit(recipe, cell, point, model, layout, output, listen)
+        result = _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shows_rows and number == 0)
         tried.append(
             {
                 "learning_rate": point.learning_rate,
@@ -155,8 +165,18 @@ def _choose(
     return best, tried
 
 
-def train_cell(recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener) -> Trained:
+def train_cell(
+    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, shows_rows: bool = False
+) -> Trained:
     """Trains a cell unless the same one stands there already.
+
+    Args:
+        recipe: The recipe.
+        cell: Arm and seed.
+        model: Folder of the base.
+        layout: The run, with its data built.
+        listen: Hears what happens.
+        shows_rows: Tell three rows with their trained tokens marked before the first step.
 
     Raises:
         TrainError: And its children, from ``train``.
@@ -165,7 +185,7 @@ def train_cell(recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: 
     folder = layout.model(cell.name)
     fresh = not _done(layout, cell, key)
     if fresh:
-        result, tried = _choose(recipe, cell, model, layout, listen)
+        result, tried = _choose(recipe, cell, model, layout, listen, shows_rows=shows_rows)
         write_json(folder / "cell.json", {"key": key, "arm": cell.arm, "seed": cell.seed, "grid": tried})
         loss = "none" if result.validation_loss is None else f"{result.validation_loss:.3f}"
         minutes, seconds = divmod(round(result.seconds), 60)

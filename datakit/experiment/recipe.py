@@ -19,7 +19,7 @@ from datakit.core.yaml import Document
 from datakit.recipe import DataRecipe, read_data_recipe, validation_message
 
 if TYPE_CHECKING:
-    from train.config import Arm
+    from train import Arm
 
 __all__ = ["Evaluate", "Recipe", "read_recipe"]
 
@@ -110,7 +110,7 @@ def _arms(document: Document) -> dict[str, Arm]:
     own_package("train")
     import re
 
-    from train.config import Arm
+    from train import Arm
 
     written = document.value.get("arms")
     if written is None:

@@ -125,7 +125,9 @@ def run(
     if not built.splits.get("train"):
         raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
     _record(recipe, layout, model)
-    trained = [train_cell(recipe, cell, model, layout, listen) for cell in wanted]
+    trained = [
+        train_cell(recipe, cell, model, layout, listen, shows_rows=number == 0) for number, cell in enumerate(wanted)
+    ]
     evaluate_cells(recipe, trained, model, layout, listen)
     return Run(layout.root, write(layout, listen))
 
