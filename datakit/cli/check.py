@@ -34,8 +34,8 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     read = read_recipe(recipe)
     plan = check(read)
     if as_json:
-        value = {key: item for key, item in asdict(plan).items() if key != "built"}
-        print_json({"format": 1, "recipe": read.name, "splits": dict(plan.built.splits), **value})
+        facts = {key: item for key, item in asdict(plan).items() if key != "built"}
+        print_json({"format": 1, "recipe": read.name, "splits": dict(plan.built.splits), **facts})
         return
     out = console(quiet=quiet)
 
