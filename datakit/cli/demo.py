@@ -32,7 +32,7 @@ def command(output: Path, seed: int, as_json: bool, quiet: bool) -> None:
     from datakit.cli.console import console
     from datakit.cli.progress import listening
     from datakit.cli.result import show
-    from datakit.experiment.demo import demo
+    from datakit.experiment.demo import demo, lesson
 
     start = time.monotonic()
     with listening(quiet=quiet, to_stderr=as_json) as listen:
@@ -42,6 +42,7 @@ def command(output: Path, seed: int, as_json: bool, quiet: bool) -> None:
         return
     show(result, quiet=quiet, forgotten=3)
     out = console(quiet=quiet)
+    out.print(f"[bold]lesson   [/bold] {lesson(result).sentence()}", soft_wrap=True)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     out.print(f"[bold]took     [/bold] {minutes}:{seconds:02d}")
     folder = result.folder
