@@ -9,6 +9,7 @@ from datakit.core.errors import DatakitError, Unreachable
 from datakit.core.hashing import tree_digest
 from datakit.core.registry import Registry, suggest
 from datakit.core.require import require
+from datakit.core.variables import expand
 
 __all__ = ["MODELS", "model_digest", "resolve_model"]
 
@@ -44,7 +45,8 @@ def resolve_model(reference: str, *, folder: Path, hub: Path | None = None, offl
     """The folder of a model.
 
     Args:
-        reference: A registered name (``pocket``), a folder relative to ``folder``, or ``org/name[@revision]``.
+        reference: A registered name (``pocket``), a folder relative to ``folder`` (``${NAME:-default}`` is taken from
+            the environment), or ``org/name[@revision]``.
         folder: Folder of the recipe.
         hub: Looked up for ``org/name`` before the network.
         offline: Only what is on this machine already.
@@ -55,7 +57,7 @@ def resolve_model(reference: str, *, folder: Path, hub: Path | None = None, offl
     """
     if reference in MODELS.names():
         return Path(MODELS.load(reference)())
-    local = (folder / reference).expanduser()
+    local = (folder / expand(reference)).expanduser()
     if local.is_dir():
         if not _is_model(local):
             raise DatakitError(f"no model in the folder '{local}'", hint="It needs config.json and *.safetensors")

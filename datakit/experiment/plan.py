@@ -139,8 +139,10 @@ def _unchanged(wanted: Sequence[Suite]) -> float | None:
     for suite in wanted:
         if suite.name != "task":
             sizes = suite.sizes()
-            tasks = [(sizes[task.name], task.margin) for task in suite.tasks if task.kind == "general"]
-            return chance_unchanged_passes(tasks) if tasks else None
+            general = [task for task in suite.tasks if task.kind == "general"]
+            if not general:
+                return None
+            return chance_unchanged_passes([sizes[task.name] for task in general], margin=[task.margin for task in general])
     return None
 
 
