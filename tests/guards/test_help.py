@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import resource
 import subprocess
 import sys
 import time
@@ -49,16 +49,19 @@ def test_first_page_loads_nothing_heavy() -> None:
     assert max(map(len, page.splitlines())) <= 80
 
 
+def spent() -> float:
+    """Processor seconds of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_first_page_is_quick() -> None:
-    """The best of up to 25 calls: another process on the same cores is no fault of ours."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    """Best of several, in seconds on a core of its own: what others do on the same cores is no fault of ours."""
     taken = []
-    for _ in range(25):
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "datakit", "--help"], cwd=ROOT, check=True, capture_output=True, env=environment
-        )
-        taken.append(time.perf_counter() - start)
+    for _ in range(10):
+        wall, processor = time.perf_counter(), spent()
+        subprocess.run([sys.executable, "-m", "datakit", "--help"], cwd=ROOT, check=True, capture_output=True)
+        taken.append(min(time.perf_counter() - wall, spent() - processor))
         if taken[-1] < LIMIT:
             break
     assert min(taken) < LIMIT, f"best of {len(taken)}: {min(taken):.3f} s"
