@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datakit.pocket.general import write_general, write_multitask
@@ -31,7 +31,7 @@ def suite_path() -> Path:
     return _HERE / "suite" / "suite.yaml"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Loads the generator on first use, so that asking for a path stays cheap."""
     if name not in _LAZY:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

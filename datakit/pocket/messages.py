@@ -1,4 +1,4 @@
-"""Short customer messages: what happened, what is wanted, and what is not. The queue follows from the wanted thing alone."""
+"""Short customer messages: what happened, what is wanted, what is not. The wanted thing alone gives the queue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ __all__ = ["WISHES", "message", "situation", "wish"]
 
 WISHES = {
     "refund": ("my money back", "to be paid back", "the full price returned", "to get back what I paid"),
-    "exchange": ("another {thing} instead", "a different {thing}", "to swap the {thing}", "one in {colour} for this one"),
-    "delivery": ("to know where the {thing} is", "it brought to my door", "the {thing} sent to my new home", "it to come at last"),
+    "exchange": (
+        "another {thing} instead",
+        "a different {thing}",
+        "to swap the {thing}",
+        "one in {colour} for this one",
+    ),
+    "delivery": (
+        "to know where the {thing} is",
+        "it brought to my door",
+        "the {thing} sent to my new home",
+        "it to come at last",
+    ),
     "repair": ("the {thing} mended", "somebody to fix the {thing}", "it to work again", "a new part for the {thing}"),
     "account": ("to change my name", "a new password", "to open my page again", "my old address taken out"),
 }
@@ -25,9 +35,18 @@ _SITUATIONS = (
     "I wrote to you on {day} about a {thing}.",
 )
 _WANTED = ("I want {yes}.", "I would like {yes}.", "All I want is {yes}.", "It is time for me to ask for this: {yes}.")
-_REJECTED = ("I do not want {no}.", "I would not like {no}.", "The last thing I want is {no}.", "Nobody here asked for this: {no}.")
-_JOINED = ("I want {yes} and not {no}.", "Not {no} but {yes} is what I want.", "I would like {yes} rather than {no}.",
-           "Instead of {no} I would like {yes}.")
+_REJECTED = (
+    "I do not want {no}.",
+    "I would not like {no}.",
+    "The last thing I want is {no}.",
+    "Nobody here asked for this: {no}.",
+)
+_JOINED = (
+    "I want {yes} and not {no}.",
+    "Not {no} but {yes} is what I want.",
+    "I would like {yes} rather than {no}.",
+    "Instead of {no} I would like {yes}.",
+)
 
 
 def situation(rng: random.Random, thing: str) -> str:

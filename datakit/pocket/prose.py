@@ -1,4 +1,4 @@
-"""Everyday prose for pretraining. It uses the words of the customer messages and the names of the queues, but never together."""
+"""Everyday prose for pretraining: words of customer messages, and names of queues, but never together."""
 
 from __future__ import annotations
 

@@ -21,7 +21,24 @@ __all__ = ["LABELS", "Written", "write_task"]
 LABELS = QUEUES
 
 _SHARES = (30, 20, 22, 16, 12)
-_SURNAMES = "Archer Brook Carter Dale Ellis Fox Grant Hale Irving Jones Keller Lane Moss North Owens Price".split()
+_SURNAMES = [
+    "Archer",
+    "Brook",
+    "Carter",
+    "Dale",
+    "Ellis",
+    "Fox",
+    "Grant",
+    "Hale",
+    "Irving",
+    "Jones",
+    "Keller",
+    "Lane",
+    "Moss",
+    "North",
+    "Owens",
+    "Price",
+]
 _CARDS = ("4111 1111 1111 1111", "4012 8888 8888 1881", "5555 5555 5555 4444", "5105 1051 0510 5100")
 _NETWORKS = ("192.0.2", "198.51.100", "203.0.113")
 
@@ -89,7 +106,9 @@ def _ticket(rng: random.Random, people: list[tuple[str, str]], personal: dict[st
 
 def _original_tickets(rng: random.Random, count: int, personal: dict[str, list[str]]) -> list[_Ticket]:
     """Tickets with different texts from a third as many customers."""
-    people = [(f"C-{number:04d}", f"{rng.choice(NAMES)} {rng.choice(_SURNAMES)}") for number in range(1, count // 3 + 2)]
+    people = [
+        (f"C-{number:04d}", f"{rng.choice(NAMES)} {rng.choice(_SURNAMES)}") for number in range(1, count // 3 + 2)
+    ]
     found: dict[str, _Ticket] = {}
     while len(found) < count:
         drawn: dict[str, list[str]] = {kind: [] for kind in personal}
@@ -130,7 +149,9 @@ def write_task(folder: Path, *, seed: int, rows: int = 800) -> Written:
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(("id", "customer", "channel", "text", "queue"))
     for number, ticket in enumerate(tickets, start=1):
-        table.writerow((f"T-{number:05d}", ticket.customer, rng.choice(("mail", "web", "phone")), ticket.text, ticket.queue))
+        table.writerow(
+            (f"T-{number:05d}", ticket.customer, rng.choice(("mail", "web", "phone")), ticket.text, ticket.queue)
+        )
     write_text(folder / "tickets.csv", stream.getvalue())
     return Written(
         path=folder / "tickets.csv",

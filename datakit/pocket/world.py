@@ -22,22 +22,83 @@ __all__ = [
     "facts",
 ]
 
-NAMES = (
-    "Ada Ben Cora Dan Eva Finn Gina Hugo Ida Jon Kira Leo Mia Ned Olga Paul Rita Sam Tina Uri Vera Walt Yara Zoe"
-).split()
-THINGS = (
-    "lamp coin boat book drum kite ring rope clock spoon table chair phone radio camera watch jacket mirror "
-    "kettle basket bottle pencil blanket suitcase"
-).split()
-ROLES = "baker pilot nurse farmer miner sailor tailor singer painter teacher guard cook".split()
-PLACES = "park tower garden harbor market library museum station school church".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-COLOURS = "red blue green white black yellow brown grey".split()
-GOOD = "tasty fresh pleasant lovely splendid charming bright clever".split()
-BAD = "awful boring nasty gloomy dreadful clumsy ugly dull".split()
+NAMES = [
+    "Ada",
+    "Ben",
+    "Cora",
+    "Dan",
+    "Eva",
+    "Finn",
+    "Gina",
+    "Hugo",
+    "Ida",
+    "Jon",
+    "Kira",
+    "Leo",
+    "Mia",
+    "Ned",
+    "Olga",
+    "Paul",
+    "Rita",
+    "Sam",
+    "Tina",
+    "Uri",
+    "Vera",
+    "Walt",
+    "Yara",
+    "Zoe",
+]
+THINGS = [
+    "lamp",
+    "coin",
+    "boat",
+    "book",
+    "drum",
+    "kite",
+    "ring",
+    "rope",
+    "clock",
+    "spoon",
+    "table",
+    "chair",
+    "phone",
+    "radio",
+    "camera",
+    "watch",
+    "jacket",
+    "mirror",
+    "kettle",
+    "basket",
+    "bottle",
+    "pencil",
+    "blanket",
+    "suitcase",
+]
+ROLES = [
+    "baker",
+    "pilot",
+    "nurse",
+    "farmer",
+    "miner",
+    "sailor",
+    "tailor",
+    "singer",
+    "painter",
+    "teacher",
+    "guard",
+    "cook",
+]
+PLACES = ["park", "tower", "garden", "harbor", "market", "library", "museum", "station", "school", "church"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+COLOURS = ["red", "blue", "green", "white", "black", "yellow", "brown", "grey"]
+GOOD = ["tasty", "fresh", "pleasant", "lovely", "splendid", "charming", "bright", "clever"]
+BAD = ["awful", "boring", "nasty", "gloomy", "dreadful", "clumsy", "ugly", "dull"]
 
 # Singular and plural, for agreement.
-NOUNS = tuple((noun, noun + "s") for noun in "dog cat bird cow horse key door tree bell ship cloud star".split())
+NOUNS = tuple(
+    (noun, noun + "s")
+    for noun in ["dog", "cat", "bird", "cow", "horse", "key", "door", "tree", "bell", "ship", "cloud", "star"]
+)
 
 # The queues of the new task. The pretrained model knows the words, but not which message belongs to which queue.
 QUEUES = ("refund", "exchange", "delivery", "repair", "account")
@@ -49,8 +110,8 @@ TOWNS = tuple(
 )
 
 ATTRIBUTES = {
-    "country": "Norland Ostmark Pelasia Quern Rovia Sundria Tavria Umbria".split(),
-    "product": "salt wool honey glass tea silk iron paper".split(),
+    "country": ["Norland", "Ostmark", "Pelasia", "Quern", "Rovia", "Sundria", "Tavria", "Umbria"],
+    "product": ["salt", "wool", "honey", "glass", "tea", "silk", "iron", "paper"],
     "flag": COLOURS,
 }
 

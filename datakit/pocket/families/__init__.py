@@ -1,4 +1,4 @@
-"""The families of general tasks: one file each, and one function that draws an item without regard to what is held out."""
+"""The families of general tasks, one file each; a family draws its items without regard to what is held out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has what: three people, three things, and the question for one of them. Held out are pairs of a person and a thing."""
+"""Who has what: three people, three things, a question for one of them. Held out are pairs of person and thing."""
 
 from __future__ import annotations
 

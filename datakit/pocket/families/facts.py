@@ -1,4 +1,7 @@
-"""Facts about towns, each in eight wordings. A held-out combination is a fact in one wording; other wordings of it are trained."""
+"""Facts about towns in eight wordings each.
+
+A held-out combination is a fact in one wording; other wordings of that fact are trained.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,13 @@ def candidate(rng: random.Random) -> Item:
     right = f"{three} {two} {one}"
     wrong = [
         f"{first} {second} {third}"
-        for first, second, third in ((one, two, three), (one, three, two), (two, one, three), (two, three, one), (three, one, two))
+        for first, second, third in (
+            (one, two, three),
+            (one, three, two),
+            (two, one, three),
+            (two, three, one),
+            (three, one, two),
+        )
     ]
     choices = [right, *rng.sample(wrong, 3)]
     rng.shuffle(choices)

@@ -1,4 +1,7 @@
-"""Whether somebody liked a thing. The verdict turns on negation, so no single word tells it. Held out are pairs of thing and adjective."""
+"""Whether somebody liked a thing. The verdict turns on negation, so no single word tells it.
+
+Held out are pairs of thing and adjective.
+"""
 
 from __future__ import annotations
 
