@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,15 @@ def _general(recipe: Recipe) -> Suite | None:
 
 
 def _task(recipe: Recipe, layout: Layout) -> Suite | None:
-    from evalkit.suite import Suite, data_task, load_suite
+    from evalkit.owntask import data_task
+    from evalkit.suite import Suite, load_suite
 
     wanted = recipe.evaluate.task
     if wanted is None:
         return None
     if wanted != "test":
-        tasks = [wanted] if isinstance(wanted, str) else list(wanted)
-        return load_suite(tasks).renamed("task", kind="gain")
+        tasks = load_suite([wanted] if isinstance(wanted, str) else list(wanted)).tasks
+        return Suite("task", tuple(replace(task, kind="gain") for task in tasks), "The tasks of the recipe.")
     files = layout.split("test")
     if not files:
         raise DatakitError(
@@ -51,7 +53,7 @@ def _task(recipe: Recipe, layout: Layout) -> Suite | None:
             hint="Add test to the split step, or set evaluate.task",
         )
     private = any(source.private for source in recipe.data.sources.values())
-    task = data_task(files, chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
+    task = data_task(files[0], chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
     return Suite(name="task", tasks=(task,), description="The built test split.")
 
 
@@ -63,7 +65,8 @@ def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
     """
     general = _general(recipe)
     if general is not None and recipe.evaluate.margin is not None:
-        general = general.with_margin(recipe.evaluate.margin)
+        margin = recipe.evaluate.margin
+        general = replace(general, margin=margin, tasks=tuple(replace(task, margin=margin) for task in general.tasks))
     found = [suite for suite in (_task(recipe, layout), general) if suite is not None]
     if not found:
         raise DatakitError("nothing to evaluate", where=recipe.path, hint="Set evaluate.task or evaluate.suite")
@@ -82,16 +85,17 @@ def _evaluate(
     seconds = 0.0
     for suite in wanted:
 
-        def heard(task: str, fraction: float) -> None:
-            listen(Event("evaluate", name, f"{name:<12} {task}", fraction, final=False))
+        def heard(label: str, task: str, done: int, all_: int) -> None:
+            listen(Event("evaluate", label, f"{label:<12} {task} {done:,} requests", final=False))
 
         limit = recipe.evaluate.limit if suite.name != "task" else None
         log: EvalLog = session.evaluate(suite, adapter=adapter, label=name, limit=limit, progress=heard)
         log.write(layout.evaluation(name))
-        seconds += 0.0 if log.header.recorded.get("stored") else float(log.header.recorded.get("seconds", 0.0))
+        if log.header.recorded["stored"] < len(suite.tasks):
+            seconds += float(log.header.recorded["seconds"])
     minutes, rest = divmod(round(seconds), 60)
-    stored = "stored" if seconds == 0.0 else f"{minutes}:{rest:02d}"
-    listen(Event("evaluate", name, f"{name:<12} {stored}", 1.0))
+    took = "stored" if seconds == 0.0 else f"{minutes}:{rest:02d}"
+    listen(Event("evaluate", name, f"{name:<12} {took}", 1.0))
     return seconds
 
 
@@ -114,11 +118,9 @@ def evaluate_cells(
     for cell in (entry for entry in trained if entry.adapter):
         name = cell.cell.name
         took[name] = _evaluate(base, wanted, name, cell.folder, recipe, layout, listen)
-    close: Callable[[], None] = base.close
-    close()
+    del base
     for cell in (entry for entry in trained if not entry.adapter):
         name = cell.cell.name
         session = Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
         took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen)
-        session.close()
     return took

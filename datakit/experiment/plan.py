@@ -22,6 +22,7 @@ from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
 
 if TYPE_CHECKING:
+    from evalkit.evaluate import Session
     from evalkit.suite import Suite
 
 __all__ = ["Plan", "check"]
@@ -114,12 +115,9 @@ def _resident_peak() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measure_evaluation(recipe: Recipe, wanted: Sequence[Suite], model: Path, models: int) -> float:
+def _measure_evaluation(recipe: Recipe, wanted: Sequence[Suite], session: Session, models: int) -> float:
     """Seconds for the base and all cells, from a few items per task."""
-    from evalkit.evaluate import Session
-
     seconds = 0.0
-    session = Session(model, chat=recipe.chat, offline=recipe.offline)
     for suite in wanted:
         start = time.monotonic()
         session.evaluate(suite, label="base", limit=1, store=False)
@@ -127,22 +125,20 @@ def _measure_evaluation(recipe: Recipe, wanted: Sequence[Suite], model: Path, mo
         start = time.monotonic()
         session.evaluate(suite, label="base", limit=1 + _ITEMS, store=False)
         per_item = max(time.monotonic() - start - fixed, 0.0) / (_ITEMS * len(suite.tasks))
-        items = sum(min(count, recipe.evaluate.limit or count) for count in suite.sizes().values())
+        items = sum(min(count, recipe.evaluate.limit or count) for count in session.sizes(suite).values())
         seconds += fixed + per_item * items
-    session.close()
     return seconds * models
 
 
-def _unchanged(wanted: Sequence[Suite]) -> float | None:
+def _unchanged(session: Session, wanted: Sequence[Suite], limit: int | None) -> float | None:
     from evalkit.statistics import chance_unchanged_passes
 
     for suite in wanted:
-        if suite.name != "task":
-            sizes = suite.sizes()
-            general = [task for task in suite.tasks if task.kind == "general"]
-            if not general:
-                return None
-            return chance_unchanged_passes([sizes[task.name] for task in general], margin=[task.margin for task in general])
+        general = [task for task in suite.tasks if task.kind == "general"]
+        if general:
+            sizes = session.sizes(suite)
+            counts = [min(sizes[task.name], limit or sizes[task.name]) for task in general]
+            return chance_unchanged_passes(counts, margin=[task.margin for task in general])
     return None
 
 
@@ -170,6 +166,8 @@ def check(recipe: Recipe) -> Plan:
     """
     own_package("train")
     own_package("evalkit")
+    from evalkit.evaluate import Session
+
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     with tempfile.TemporaryDirectory(prefix="datakit-check-") as name:
         layout = Layout(Path(name) / "run")
@@ -179,7 +177,8 @@ def check(recipe: Recipe) -> Plan:
         wanted = suites(recipe, layout)
         measured = _measure_training(recipe, model, layout, Path(name))
         count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
-        seconds = _measure_evaluation(recipe, wanted, model, 1 + len(cells(recipe)))
+        session = Session(model, chat=recipe.chat, offline=recipe.offline)
+        seconds = _measure_evaluation(recipe, wanted, session, 1 + len(cells(recipe)))
         return Plan(
             built=built,
             preview=measured.preview,
@@ -188,7 +187,7 @@ def check(recipe: Recipe) -> Plan:
             evaluate_seconds=seconds,
             peak_memory=measured.memory,
             disk=measured.disk,
-            unchanged_passes=_unchanged(wanted),
+            unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
             defaults=_defaults(recipe),
             network=[],
         )
