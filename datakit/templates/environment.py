@@ -41,20 +41,20 @@ def draw(options: int) -> int:
     return index
 
 
-def choice(choices: Sequence[Any]) -> Any:
+def _choice(choices: Sequence[Any]) -> Any:
     """Promptsource's filter: one of the choices, from the global generator (seeded by whoever renders)."""
     return choices[draw(len(choices))]
 
 
 @pass_context
-def random_item(context: Context, items: Sequence[Any]) -> Any:
+def _random_item(context: Context, items: Sequence[Any]) -> Any:
     """Jinja's filter ``random``, with its draw written down."""
     return (
         items[draw(len(items))] if len(items) else context.environment.undefined("No random item, sequence was empty.")
     )
 
 
-def most_frequent(items: Iterable[Any]) -> list[Any] | None:
+def _most_frequent(items: Iterable[Any]) -> list[Any] | None:
     """Promptsource's filter: all items that occur as often as the most frequent one, in order of appearance."""
     if not items:
         return None
@@ -62,12 +62,12 @@ def most_frequent(items: Iterable[Any]) -> list[Any] | None:
     return [item for item, count in counts if count == counts[0][1]]
 
 
-def highlight(text: str) -> str:
+def _highlight(text: str) -> str:
     """Promptsource's filter, meant for its web page."""
     return "<span style='color: #F08080'>" + text + "</span>"
 
 
-def to_json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     """JSON for a prompt; Jinja's own filter escapes Hangul and what HTML reserves."""
     return json.dumps(value, ensure_ascii=False)
 
@@ -88,9 +88,9 @@ def environment(format: Format) -> SandboxedEnvironment:
         made = SandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_present, autoescape=False
         )
-        made.filters["tojson"] = to_json
+        made.filters["tojson"] = _to_json
     made.globals["zip"] = zip
-    made.filters.update(choice=choice, most_frequent=most_frequent, highlight=highlight, random=random_item)
+    made.filters.update(choice=_choice, most_frequent=_most_frequent, highlight=_highlight, random=_random_item)
     del made.globals["lipsum"]  # it draws, and no template needs it
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import random
@@ -253,11 +254,9 @@ def _tagged(row: Mapping[str, Any]) -> Any:
 
 
 def _boot(limits: Limits) -> str:
-    import jinja2
-    import markupsafe
-
     root = str(Path(__file__).resolve().parents[2])
-    libraries = list({str(Path(module.__file__ or "").resolve().parents[1]) for module in (jinja2, markupsafe)})
+    specs = [importlib.util.find_spec(name) for name in ("jinja2", "markupsafe")]
+    libraries = list({str(Path(spec.origin).resolve().parents[1]) for spec in specs if spec and spec.origin})
     return _BOOT.format(root=root, libraries=libraries, seconds=limits.seconds, memory=limits.memory)
 
 

@@ -26,15 +26,15 @@ _BATCH_TEXT = 16 << 20
 """Characters after which an answer is sent although rows are left; the parent asks again for those."""
 
 
-class TimeUp(BaseException):
+class _TimeUp(BaseException):
     """The CPU time of one row is used up; no ``except Exception`` of a filter catches it."""
 
 
 def _time_up(number: int, frame: object) -> NoReturn:
-    raise TimeUp
+    raise _TimeUp
 
 
-class Timer:
+class _Timer:
     """CPU seconds per row; wall time would count what other processes do."""
 
     def __init__(self, seconds: float) -> None:
@@ -66,7 +66,7 @@ def _limit_memory(size: int) -> None:
             continue  # macOS does not know an address-space limit; the text limit and the timer remain
 
 
-def _rows(compiled: Compiled, request: dict[str, Any], timer: Timer) -> Iterator[Any]:
+def _rows(compiled: Compiled, request: dict[str, Any], timer: _Timer) -> Iterator[Any]:
     rows = request["rows"]
     seeds = request.get("seeds") or [None] * len(rows)
     only_choices = request.get("only") == "choices"
@@ -81,13 +81,13 @@ def _rows(compiled: Compiled, request: dict[str, Any], timer: Timer) -> Iterator
             else:
                 parts, choices, system = compiled.render(values)
                 yield [parts, FIXED if compiled.has_fixed_choices else choices, system]
-        except TimeUp:
+        except _TimeUp:
             yield f"it took more than {timer.seconds:g} seconds of CPU time on one row"
         except Exception as error:
             yield explain(error)
 
 
-def _answer(request: dict[str, Any], known: dict[int, Compiled | CompileError], timer: Timer) -> dict[str, Any]:
+def _answer(request: dict[str, Any], known: dict[int, Compiled | CompileError], timer: _Timer) -> dict[str, Any]:
     key = request["template"]
     if key not in known:
         timer.start()
@@ -95,7 +95,7 @@ def _answer(request: dict[str, Any], known: dict[int, Compiled | CompileError], 
             known[key] = Compiled(request["format"], request["body"])
         except CompileError as error:
             known[key] = error
-        except TimeUp:
+        except _TimeUp:
             known[key] = CompileError("compiling it took too long", "text")
     compiled = known[key]
     if isinstance(compiled, CompileError):
@@ -130,14 +130,16 @@ def main(seconds: float, memory: int) -> None:
         seconds: CPU time per row.
         memory: Address space in bytes.
     """
-    timer, known = Timer(seconds), dict[int, Compiled | CompileError]()
+    timer, known = _Timer(seconds), dict[int, Compiled | CompileError]()
     stdin, stdout = sys.stdin.fileno(), sys.stdout.fileno()
     write_frame(stdout, b'{"ready":true}')
     _limit_memory(memory)
     while (frame := read_frame(stdin)) is not None:
         try:
             answer = _dump(_answer(json.loads(frame.decode("utf-8", "surrogatepass")), known, timer))
-        except (Exception, TimeUp) as error:
+        except MemoryError:
+            os._exit(70)  # what is left of this process may be too small for anything; the parent starts another
+        except (Exception, _TimeUp) as error:
             answer = _dump({"error": explain(error), "key": "text", "line": None})
         finally:
             timer.stop()

@@ -119,7 +119,7 @@ def test_several_wordings_are_distinct_and_of_one_group(make):
         assert [one.parent for one in own] == [None, parent.id, parent.id]
         assert [ledger[one.id]["action"] for one in own] == ["changed", "created", "created"]
     assert sum(step._rendered.values()) == len(made)
-    assert any("rows by template `classify.en/short`" in note for note in step.notes())
+    assert any(note.startswith("`classify.en/") and "rendered" in note for note in step.notes())
 
 
 def test_an_answer_outside_the_choices_leaves_no_choices(make):
@@ -127,7 +127,13 @@ def test_an_answer_outside_the_choices_leaves_no_choices(make):
     made, output = run(step, rows(1))
     assert (made[0].choices, made[0].label) == (None, "ham")
     assert json.loads(output.ledger.to_pylist()[0]["evidence"])["choices"] == "answer is none of them"
-    assert any("none of the template's choices" in note for note in step.notes())
+    assert any("none of its choices" in note for note in step.notes())
+
+
+def test_a_template_that_numbers_fewer_answers_than_there_are_labels_is_doubted(make):
+    step = make("sms.yaml:by number", labels={"s": ("ham", "spam", "other")})
+    run(step, rows(2))
+    assert any("2 answers by number and source 's' has 3 labels" in note for note in step.notes())
 
 
 def test_extra_columns_travel(make):
