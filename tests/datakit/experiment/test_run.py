@@ -61,7 +61,9 @@ def test_one_cell_is_trained_on_request_and_a_changed_arm_alone_is_trained_again
 @pytest.mark.slow
 def test_a_grid_keeps_the_point_with_the_lowest_validation_loss(project: Path) -> None:
     recipe = project / "small.yaml"
-    recipe.write_text(recipe.read_text().replace("rank: 4, learning_rate: 1e-3", "rank: 4, learning_rate: [1e-6, 3e-3]"))
+    recipe.write_text(
+        recipe.read_text().replace("rank: 4, learning_rate: 1e-3", "rank: 4, learning_rate: [1e-6, 3e-3]")
+    )
     out = run(recipe, output=project / "out", arm="lora").folder
     cell = json.loads((out / "models/lora-1/cell.json").read_text())
     losses = {point["learning_rate"]: point["validation_loss"] for point in cell["grid"]}
