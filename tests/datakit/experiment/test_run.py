@@ -92,7 +92,7 @@ def test_what_cannot_be_right_is_refused_with_file_line_and_key(project: Path) -
 
 def test_an_unknown_arm_a_foreign_folder_and_a_newer_run_are_refused(project: Path) -> None:
     recipe = project / "small.yaml"
-    with pytest.raises(UsageError, match="no arm 'lroa'.*Did you mean 'lora'"):
+    with pytest.raises(UsageError, match=r"no arm 'lroa'.*Did you mean 'lora'"):
         run(recipe, output=project / "out", arm="lroa")
     foreign = project / "foreign"
     foreign.mkdir()
