@@ -188,6 +188,7 @@ def _load(data: bytes, where: str) -> Any:
     # promptsource writes YAML 1.1: there an unquoted `no` is false, and such words stand in quotes.
     reader = YAML(typ="safe", pure=True)
     reader.version = (1, 1)
+    reader.Constructor = _constructor("tag:yaml.org,2002:bool", _yes_or_no, reader.Constructor)
     for tag in ("!Template", "!TemplateMetadata"):
         reader.Constructor = _constructor(tag, tagged, reader.Constructor)
     try:
@@ -204,3 +205,8 @@ def _load(data: bytes, where: str) -> Any:
 def _constructor(tag: str, build: Any, base: Any) -> Any:
     constructors = {**base.yaml_constructors, tag: build}
     return type("Constructor", (base,), {"yaml_constructors": constructors})
+
+
+def _yes_or_no(loader: Any, node: Any) -> bool | str:
+    # PyYAML, which wrote the files, takes these four for letters.
+    return str(node.value) if node.value in ("y", "Y", "n", "N") else bool(loader.construct_yaml_bool(node))

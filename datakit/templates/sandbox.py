@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from datakit.core.errors import TemplateError
-from datakit.templates.wire import is_plain, read_frame, tag, write_frame
+from datakit.templates.wire import is_plain, pack_state, read_frame, tag, write_frame
 
 __all__ = ["Limits", "Request", "Sandbox", "shared_sandbox"]
 
@@ -110,8 +110,10 @@ class Sandbox:
         """
         made: list[Any] = []
         with self._lock:
-            for start, stop, text, tagged in _batches(rows):
-                made += self._batch(request, text, (seeds[start:stop] if seeds else None), tagged, share_random)
+            for start, stop, texts, tagged in _batches(rows):
+                made += self._batch(
+                    request, texts, None if seeds is None else list(seeds[start:stop]), tagged, share_random
+                )
         return made
 
     def _batch(
@@ -122,7 +124,7 @@ class Sandbox:
             part, chosen = rows[len(made) :], (None if seeds is None else seeds[len(made) :])
             extra: dict[str, Any] = {"seeds": chosen, "tagged": tagged, "only": request.only}
             if share_random:
-                extra["state"] = random.getstate()
+                extra["state"] = pack_state(random.getstate())
             try:
                 answer = self._ask(request, extra, part)
             except _Died as error:
@@ -134,22 +136,22 @@ class Sandbox:
             if "error" in answer:
                 raise TemplateError(f"template '{request.name}' does not compile: {answer['error']}")
             if share_random:
-                version, state, gauss = answer["state"]
-                random.setstate((version, tuple(state), gauss))
+                for options in answer["draws"]:  # our generator makes the draws that the worker's copy made
+                    random.choice(range(options))
             made += answer["rows"]
         return made
 
     def _ask(self, request: Request, extra: Mapping[str, Any], rows: list[str] | None = None) -> dict[str, Any]:
         process = self._alive()
         message: dict[str, Any] = {key: value for key, value in extra.items() if value}
-        key = self._known.get(request.digest)
-        if key is None:
-            key = self._known[request.digest] = len(self._known)
+        key = self._known.get(request.digest, len(self._known))
+        if key == len(self._known):
             message |= {"format": request.format, "body": dict(request.body)}
         text = _dumps({"template": key, **message})
         if rows is not None:
             text = text[:-1] + ',"rows":[' + ",".join(rows) + "]}"
         answer = self._exchange(process, text.encode("utf-8", "surrogatepass"))
+        self._known[request.digest] = key
         decoded: dict[str, Any] = json.loads(answer.decode("utf-8", "surrogatepass"))
         return decoded
 

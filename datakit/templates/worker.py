@@ -13,10 +13,12 @@ import random
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, NoReturn
 
+from datakit.templates.environment import drawn
 from datakit.templates.render import Compiled, CompileError, explain
-from datakit.templates.wire import read_frame, untag, write_frame
+from datakit.templates.wire import FIXED, read_frame, unpack_state, untag, write_frame
 
 __all__ = ["main"]
 
@@ -77,7 +79,8 @@ def _rows(compiled: Compiled, request: dict[str, Any], timer: Timer) -> Iterator
             if only_choices:
                 yield [[], compiled.answer_choices(values), None]
             else:
-                yield compiled.render(values)
+                parts, choices, system = compiled.render(values)
+                yield [parts, FIXED if compiled.has_fixed_choices else choices, system]
         except TimeUp:
             yield f"it took more than {timer.seconds:g} seconds of CPU time on one row"
         except Exception as error:
@@ -99,22 +102,25 @@ def _answer(request: dict[str, Any], known: dict[int, Compiled | CompileError], 
         return {"error": explain(compiled), "key": compiled.key, "line": compiled.line}
     if request.get("only") == "facts":
         facts = compiled.facts
-        return {"random": facts.random, "variables": facts.variables, "integers": facts.integers}
+        return asdict(facts)
     state = request.get("state")
+    drawn.clear()
     if state is not None:
-        random.setstate((state[0], tuple(state[1]), state[2]))
+        random.setstate(unpack_state(state))
     made, size = [], 0
     for outcome in _rows(compiled, request, timer):
         made.append(outcome)
         size += sum(map(len, outcome)) if isinstance(outcome, str) else sum(map(len, outcome[0]))
         if size > _BATCH_TEXT:
             break
-    timer.stop()
-    return {"rows": made} if state is None else {"rows": made, "state": random.getstate()}
+    return {"rows": made} if state is None else {"rows": made, "draws": [options for options, _ in drawn]}
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _dump(answer: dict[str, Any]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _ENCODE(answer).encode("utf-8", "surrogatepass")
 
 
 def main(seconds: float, memory: int) -> None:
@@ -133,5 +139,7 @@ def main(seconds: float, memory: int) -> None:
             answer = _dump(_answer(json.loads(frame.decode("utf-8", "surrogatepass")), known, timer))
         except (Exception, TimeUp) as error:
             answer = _dump({"error": explain(error), "key": "text", "line": None})
+        finally:
+            timer.stop()
         write_frame(stdout, answer)
     os._exit(0)
