@@ -1,0 +1,390 @@
+"""Runs the data part of a recipe: sources, steps in order, dataset, ledger, manifest.
+
+Every finished step is kept in ``private/cache`` under a key of everything that determines it, so a killed build goes
+on where it stopped and ends with the same bytes. The row equation is checked after every step.
+
+``datakit.build`` is this module and, called, its function :func:`build`: Python puts the module there when it is
+imported, whatever the package says.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+from datakit.cache import Cache, Kept, private_folder
+from datakit.core.errors import NewerFormat, RecipeError, StepError, StorageError, UsageError
+from datakit.core.example import SCHEMA
+from datakit.core.hashing import file_digest, json_digest
+from datakit.core.registry import suggest
+from datakit.core.step import Params, StepContext
+from datakit.core.storage import atomic_directory, read_json, write_json, write_table, write_text
+from datakit.export import CardFacts, CardStep, data_card, write_dataset
+from datakit.ledger import StepCount, count_step
+from datakit.recipe import DataRecipe, check_steps, read_data_recipe
+from datakit.sources import open_source
+
+__all__ = ["BuildResult", "Progress", "build"]
+
+FORMAT = 1
+Progress = Callable[[StepCount], None]
+
+_TRAIN = "train"
+_NOT_ON_TEXT = ("split", "template")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a build made.
+
+    Attributes:
+        folder: The dataset: Parquet files and data card.
+        splits: Split to rows; without a ``split`` step everything is train.
+        steps: Sources and steps in order, with their counts.
+        labels: Source to label names in the order of their integers.
+        replay: Source with ``use: text`` or ``replay`` to its file.
+        notes: Step and what it says of itself, for the card and for people.
+    """
+
+    folder: Path
+    splits: dict[str, int]
+    steps: list[StepCount]
+    labels: dict[str, tuple[str, ...]]
+    replay: dict[str, Path]
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Rows in all splits."""
+        return sum(self.splits.values())
+
+
+def build(
+    recipe: DataRecipe | Path | str,
+    *,
+    output: Path,
+    seed: int | None = None,
+    folder: Path | None = None,
+    name: str | None = None,
+    resources: Mapping[str, Path] = MappingProxyType({}),
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Builds the dataset a recipe describes.
+
+    Args:
+        recipe: The data part, or the path of a recipe file (whose other parts are left alone).
+        output: Run folder; ``data/``, ``ledger/``, ``manifest.json`` and ``private/`` are written there.
+        seed: Everything random derives from it; by default the first of the file's ``seeds``, else 0.
+        folder: Where the recipe's relative paths start; the file's folder, or the current one.
+        name: For the data card; the file's ``name``.
+        resources: Name to path, for steps that need something from elsewhere.
+        offline: Nothing is fetched; also set by the file's ``network: never``.
+        progress: Called with the counts of each source and step when it is done.
+
+    Raises:
+        RecipeError: The recipe cannot be right.
+        SourceError: A file, column or row is wrong.
+        StepError: A step cannot do what is asked, or does not balance.
+        DiskFull: No space; what is there stays whole, and the same call goes on.
+        UsageError: ``output`` holds a ``data`` folder that no build wrote.
+    """
+    if isinstance(recipe, DataRecipe):
+        plan = _Plan(recipe, check_steps(recipe), folder or Path(), name or "data", seed or 0, offline, None)
+    else:
+        plan = _planned(Path(recipe), seed, folder, name, offline)
+    output = Path(output)
+    _claim(output)
+    return _Build(plan, output, dict(resources), progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    recipe: DataRecipe
+    steps: list[tuple[Any, Params]]
+    folder: Path
+    name: str
+    seed: int
+    offline: bool
+    text: str | None
+
+
+def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None, offline: bool) -> _Plan:
+    recipe, document = read_data_recipe(path)
+    seeds = document.value.get("seeds", [0])
+    if not isinstance(seeds, list) or not seeds or not all(type(item) is int for item in seeds):
+        raise RecipeError("seeds is a list of whole numbers", where=document.where(["seeds"]))
+    return _Plan(
+        recipe,
+        check_steps(recipe),
+        folder or path.parent,
+        name or str(document.value.get("name") or path.stem),
+        seeds[0] if seed is None else seed,
+        offline or document.value.get("network") == "never",
+        path.read_text(encoding="utf-8"),
+    )
+
+
+def _claim(output: Path) -> None:
+    """Refuses folders whose ``data`` is someone else's; clears what a killed build left half-written."""
+    if output.exists() and not output.is_dir():
+        raise UsageError("the output is a file", where=output, hint="Give a folder with -o")
+    try:
+        read_json(output / "manifest.json", format=FORMAT)
+        is_ours = True
+    except NewerFormat:
+        raise
+    except StorageError:
+        is_ours = (output / "private" / "cache").is_dir()
+    for name in ("data", "ledger"):
+        if (output / name).exists() and not is_ours:
+            raise UsageError(
+                f"there is a folder '{name}' that no build wrote; it would be replaced",
+                where=output,
+                hint="Give another folder with -o",
+            )
+        for left in [*output.glob(f".{name}.*.tmp"), *output.glob(f".{name}.*.old")]:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+class _Build:
+    """One build: the state that passes from step to step."""
+
+    def __init__(self, plan: _Plan, output: Path, resources: dict[str, Path], progress: Progress | None) -> None:
+        self.plan, self.output, self.resources = plan, output, resources
+        self.progress = progress or (lambda count: None)
+        self.private = private_folder(output / "private")
+        self.cache = Cache(self.private / "cache")
+        self.streams: dict[str, Kept | _Joined] = {}
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.labels: dict[str, tuple[str, ...]] = {}
+        self.columns: dict[str, dict[str, str]] = {}
+        self.counts: list[StepCount] = []
+        self.notes: list[tuple[str, str]] = []
+        self.ledgers: list[tuple[str, pa.Table]] = []
+
+    def run(self) -> BuildResult:
+        self._read_sources()
+        context = StepContext(
+            seed=self.plan.seed,
+            folder=self.plan.folder,
+            private=self.private,
+            labels=self.labels,
+            columns=self.columns,
+            resources=self.resources,
+            offline=self.plan.offline,
+        )
+        made = [(step, params, step(params, context)) for step, params in self.plan.steps]
+        self._check_columns(instance for _, _, instance in made)
+        for index, (step, params, instance) in enumerate(made, start=1):
+            self._step(index, step, params, instance)
+        return self._write()
+
+    def _read_sources(self) -> None:
+        train: list[Kept] = []
+        ledgers: list[pa.Table] = []
+        for name, spec in self.plan.recipe.sources.items():
+            source = open_source(name, spec, folder=self.plan.folder, offline=self.plan.offline)
+            bad_rows = self.private / f"bad_rows-{name}.jsonl"
+            kept = self.cache.get(source.key)
+            if kept is None:
+                bad_rows.unlink(missing_ok=True)
+                read = source.read(bad_rows=bad_rows)
+                facts = {"rows_in": read.rows_in, "labels": read.labels, "columns": read.columns}
+                kept = self.cache.put(source.key, read.output, {**facts, "rows_out": read.output.table.num_rows})
+            self.columns[name] = dict(kept.facts["columns"])
+            if kept.facts["labels"]:
+                self.labels[name] = tuple(kept.facts["labels"])
+            ledgers.append(kept.ledger())
+            self._count(count_step(f"source:{name}", kept.facts["rows_in"], kept.facts["rows_out"], ledgers[-1]))
+            self.sources[name] = {
+                "key": source.key,
+                "use": spec.use,
+                "private": spec.private,
+                "files": [{"name": file, "digest": digest} for file, digest in source.files],
+                "rows": kept.facts["rows_out"],
+            }
+            if spec.use == "train":
+                train.append(kept)
+            else:
+                self.streams[name] = kept
+        self.streams = {_TRAIN: _Joined(train), **self.streams}
+        self.ledgers.append(("sources", pa.concat_tables(ledgers)))
+
+    def _count(self, count: StepCount) -> None:
+        self.counts.append(count)
+        self.progress(count)
+
+    def _check_columns(self, steps: Iterable[Any]) -> None:
+        """A column that no row has is found before the first step runs, not after an hour of others."""
+        wanted = [(step.name, column) for step in steps if hasattr(step, "columns") for column in step.columns()]
+        if not wanted:
+            return
+        import json
+
+        table = self.streams[_TRAIN].table()
+        known = {"label", "text", "source", "template", "origin", "parent", "group", "messages"}
+        known.update(*(json.loads(text) for text in table.column("fields").to_pylist()))
+        known.update(*(columns.values() for columns in self.columns.values()))
+        for step, column in wanted:
+            if column not in known:
+                raise StepError(f"{step}: no column '{column}' in the rows", hint=suggest(column, sorted(known)))
+
+    def _step(self, index: int, step: Any, params: Params, instance: Any) -> None:
+        """Runs one step on the training rows and, where it applies, on each of the other texts."""
+        train_only = getattr(step, "train_only", step.name in _NOT_ON_TEXT)
+        rows_in, rows_out = 0, 0
+        ledgers: list[pa.Table] = []
+        for name, stream in list(self.streams.items()):
+            if train_only and name != _TRAIN:
+                continue
+            kept = self._apply(step, params, instance, stream)
+            rows_in += kept.facts["rows_in"]
+            rows_out += kept.facts["rows_out"]
+            if not kept.facts["rows_out"]:
+                raise StepError(f"the step '{step.name}' leaves no row of {kept.facts['rows_in']} ({name})")
+            ledgers.append(kept.ledger())
+            said = [(step.name, str(note)) for note in kept.facts["notes"]]
+            self.notes += [note for note in said if note not in self.notes]
+            self.streams[name] = kept
+        ledger = pa.concat_tables(ledgers)
+        self.ledgers.append((step.name, ledger))
+        self._count(count_step(step.name, rows_in, rows_out, ledger))
+
+    def _apply(self, step: Any, params: Params, instance: Any, stream: Kept | _Joined) -> Kept:
+        key = json_digest(
+            {
+                "step": step.name,
+                "version": step.version,
+                "params": params.model_dump(mode="json"),
+                "fingerprint": instance.fingerprint(),
+                "seed": self.plan.seed,
+                "input": stream.key,
+            }
+        )
+        kept = self.cache.get(key)
+        if kept is not None:
+            return kept
+        table = stream.table()
+        output = instance.apply(table)
+        output.balance(step.name, table.num_rows)
+        if missing := [column for column in SCHEMA.names if column not in output.table.column_names]:
+            raise StepError(f"the step '{step.name}' lost the columns {', '.join(missing)}")
+        notes = list(instance.notes()) if hasattr(instance, "notes") else []
+        facts = {"rows_in": table.num_rows, "rows_out": output.table.num_rows, "notes": notes}
+        return self.cache.put(key, output, facts)
+
+    def _write(self) -> BuildResult:
+        table = self.streams[_TRAIN].table()
+        _check_content(table)
+        splits = _by_split(table)
+        others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
+        facts = self._card_facts(others)
+        data = self.output / "data"
+        replay = write_dataset(data, splits, replay=others, card=lambda *written: data_card(facts, *written))
+        with atomic_directory(self.output / "ledger") as temporary:
+            for index, (name, ledger) in enumerate(self.ledgers):
+                write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())
+        sizes = {name: rows.num_rows for name, rows in splits.items() if rows.num_rows}
+        if self.plan.text is not None:
+            write_text(self.output / "recipe.yaml", self.plan.text)
+        self._manifest(sizes)
+        self.cache.prune()
+        for file in self.private.glob("bad_rows-*.jsonl"):
+            if file.name.removeprefix("bad_rows-").removesuffix(".jsonl") not in self.sources:
+                file.unlink()
+        return BuildResult(data, sizes, self.counts, self.labels, replay, self.notes)
+
+    def _card_facts(self, others: Mapping[str, pa.Table]) -> CardFacts:
+        recipe = self.plan.recipe
+        return CardFacts(
+            name=self.plan.name,
+            sources=[
+                (name, facts["use"], [file["name"] for file in facts["files"]], facts["private"])
+                for name, facts in self.sources.items()
+            ],
+            steps=[CardStep(count.name, count.rows_in, count.rows_out, count.sentence()) for count in self.counts],
+            notes=self.notes,
+            replay={name: table.num_rows for name, table in others.items()},
+            license=recipe.license,
+            language=(recipe.language,) if isinstance(recipe.language, str) else recipe.language or (),
+            has_pii=any(step.name == "pii" for step, _ in self.plan.steps),
+            seed=self.plan.seed,
+            version=_version(),
+        )
+
+    def _manifest(self, splits: Mapping[str, int]) -> None:
+        """Writes ``manifest.json`` last; what others noted in it beside ``data`` stays."""
+        path = self.output / "manifest.json"
+        try:
+            before = read_json(path, format=FORMAT)
+        except StorageError:
+            before = {}
+        files = [*sorted((self.output / "data").rglob("*.*")), *sorted((self.output / "ledger").glob("*.parquet"))]
+        built = {
+            "seed": self.plan.seed,
+            "recipe": self.plan.recipe.model_dump(mode="json", exclude_defaults=True),
+            "sources": self.sources,
+            "steps": [count._asdict() for count in self.counts],
+            "splits": dict(splits),
+            "labels": {name: list(names) for name, names in self.labels.items()},
+            "notes": [list(note) for note in self.notes],
+            "files": {file.relative_to(self.output).as_posix(): file_digest(file) for file in files if file.is_file()},
+        }
+        rest = {key: value for key, value in before.items() if key not in ("format", "name", "datakit", "data")}
+        write_json(path, {"name": self.plan.name, "datakit": _version(), "data": built, **rest}, format=FORMAT)
+
+
+class _Joined:
+    """The train sources as one table."""
+
+    def __init__(self, parts: list[Kept]) -> None:
+        self.parts = parts
+        self.key = json_digest([part.key for part in parts])
+
+    def table(self) -> pa.Table:
+        """Rows in the order of the recipe."""
+        return pa.concat_tables([part.table() for part in self.parts]).combine_chunks()
+
+
+def _check_content(table: pa.Table) -> None:
+    """A row of fields alone trains nothing."""
+    empty = pa.compute.and_(table.column("messages").is_null(), table.column("text").is_null())
+    count = pa.compute.sum(empty).as_py() or 0
+    if count:
+        first = table.filter(empty).column("origin")[0].as_py()
+        raise StepError(
+            f"{count} rows have neither text nor messages",
+            where=first,
+            hint="Map a column to text, to messages or to prompt and answer, or add a template step",
+        )
+
+
+def _by_split(table: pa.Table) -> dict[str, pa.Table]:
+    if "split" not in table.column_names:
+        return {"train": table}
+    column = table.column("split")
+    return {name: table.filter(pa.compute.equal(column, name)) for name in ("train", "validation", "test")}
+
+
+def _version() -> str:
+    try:
+        return version("datakit")
+    except PackageNotFoundError:  # run from a checkout
+        return "0"
+
+
+class _CallableModule(ModuleType):
+    def __call__(self, *args: Any, **options: Any) -> BuildResult:
+        return build(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

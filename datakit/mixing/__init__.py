@@ -1,0 +1,7 @@
+"""Which rows go where: splits."""
+
+from __future__ import annotations
+
+from datakit.mixing.split import SplitParams, SplitStep, split
+
+__all__ = ["SplitParams", "SplitStep", "split"]

@@ -1,0 +1,270 @@
+"""The data part of a recipe: sources and steps, checked when it is read, with key path and line in every error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
+
+from datakit.core.errors import DatakitError, NewerFormat, RecipeError
+from datakit.core.registry import Registry, suggest
+from datakit.core.step import Params
+from datakit.core.yaml import Document, load_yaml
+from datakit.sources.spec import Labels, SourceSpec
+
+__all__ = [
+    "FORMAT",
+    "STEPS",
+    "TOP_LEVEL",
+    "DataRecipe",
+    "Labels",
+    "SourceSpec",
+    "StepSpec",
+    "check_steps",
+    "read_data_recipe",
+    "recipe_error",
+]
+
+FORMAT = 1
+
+TOP_LEVEL = ("format", "name", "seeds", "data", "model", "chat", "arms", "evaluate", "hub", "network", "stages")
+
+STEPS = Registry(
+    "datakit.steps",
+    {
+        "dedup": "datakit.dedup.step:DedupStep",
+        "filter": "datakit.filters.function:FilterStep",
+        "pii": "datakit.pii.step:PiiStep",
+        "split": "datakit.mixing.split:SplitStep",
+        "template": "datakit.templates.step:TemplateStep",
+    },
+)
+"""Step classes: ``StepClass(params, context)`` with ``Params``, name, version and kind on the class."""
+
+_ONCE = ("pii", "split", "template")
+
+
+class StepSpec(BaseModel):
+    """One entry of ``data.steps``: ``- dedup: {threshold: 0.8}``, or ``- dedup`` for its defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_key(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and len(value) == 1:
+            name, params = next(iter(value.items()))
+            if params is None or isinstance(params, Mapping):
+                return {"name": str(name), "params": dict(params or {})}
+            raise ValueError(f"the parameters of '{name}' are no mapping; write {name}: {{key: value}}")
+        if isinstance(value, Mapping) and set(value) == {"name", "params"}:
+            return value
+        raise ValueError("a step is one name with its parameters, such as dedup: {threshold: 0.8}")
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {self.name: self.params}
+
+    def load(self) -> tuple[Any, Params]:
+        """The step's class and its checked parameters.
+
+        Raises:
+            DatakitError: No step of that name.
+            ValidationError: Parameters the step does not take.
+        """
+        step = STEPS.load(self.name)
+        return step, step.Params.model_validate(self.params)
+
+
+class DataRecipe(BaseModel):
+    """The ``data`` part of a recipe.
+
+    Attributes:
+        sources: Source name to what is read.
+        steps: In the order they run.
+        license: For the data card.
+        language: For the data card: a code or several.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: dict[str, SourceSpec] = Field(min_length=1)
+    steps: tuple[StepSpec, ...] = ()
+    license: str | None = None
+    language: str | tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _some_train_source(self) -> DataRecipe:
+        for name in self.sources:
+            if not name or not all(char.isalnum() or char in "-_." for char in name) or name.startswith("."):
+                raise ValueError(f"the source name '{name}' becomes a file name: letters, digits, - _ . only")
+        if all(source.use != "train" for source in self.sources.values()):
+            raise ValueError("no source has use: train")
+        return self
+
+
+def check_steps(recipe: DataRecipe) -> list[tuple[Any, Params]]:
+    """Loads every step, checks its parameters and the order.
+
+    Returns:
+        Step class and parameters, in order.
+
+    Raises:
+        RecipeError: ``where`` is the key path below ``data``; :func:`read_data_recipe` adds file and line.
+    """
+    return [loaded for _, loaded in _checked_steps(recipe.steps, None)]
+
+
+def _checked_steps(steps: Sequence[StepSpec], document: Document | None) -> list[tuple[StepSpec, tuple[Any, Params]]]:
+    found: list[tuple[StepSpec, tuple[Any, Params]]] = []
+    names = [step.name for step in steps]
+    for index, spec in enumerate(steps):
+        keys: list[str | int] = ["data", "steps", index]
+        try:
+            step, params = spec.load()
+        except ValidationError as error:
+            model = STEPS.load(spec.name).Params
+            raise recipe_error(error, document, [*keys, spec.name], model) from None
+        except DatakitError as error:
+            raise RecipeError(error.message, where=_where(document, keys), hint=error.hint) from None
+        if (wrong := _impossible(spec, params, names, index, found)) is not None:
+            raise RecipeError(wrong, where=_where(document, [*keys, spec.name]))
+        found.append((spec, (step, params)))
+    return found
+
+
+def _impossible(
+    spec: StepSpec, params: Params, names: list[str], index: int, before: list[tuple[StepSpec, Any]]
+) -> str | None:
+    """Why a recipe with this step at this place cannot be right."""
+    if spec.name in names[:index] and (spec.name in _ONCE or any(spec == earlier for earlier, _ in before)):
+        return f"the step '{spec.name}' stands there twice"
+    later = names[index + 1 :]
+    if spec.name == "template" and "split" in later and _is_few_shot(params):
+        return "few-shot examples would come from the test split; put split before template"
+    if spec.name == "dedup" and "template" in names[:index]:
+        return "dedup after template would compare the templates' wording; put dedup before template"
+    return None
+
+
+def _is_few_shot(params: Params) -> bool:
+    return bool(getattr(params, "shots", None))
+
+
+def _where(document: Document | None, keys: Sequence[str | int]) -> str:
+    return ".".join(str(key) for key in keys) if document is None else document.where(keys)
+
+
+def recipe_error(
+    error: ValidationError, document: Document | None, prefix: Sequence[str | int], model: type[BaseModel]
+) -> RecipeError:
+    """One line for the first thing a recipe has wrong.
+
+    Args:
+        error: Of the model.
+        document: The recipe; None where it was built in Python.
+        prefix: Key path of what the model stands for.
+        model: Its fields are suggested for an unknown key at the top.
+    """
+    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    keys = [*prefix, *_written(first["loc"], document, prefix)]
+    hint = None
+    if first["type"] == "extra_forbidden":
+        owner = _model_at(model, first["loc"][:-1])
+        hint = suggest(str(first["loc"][-1]), list(owner.model_fields)) if owner else None
+        message = f"unknown key '{first['loc'][-1]}'"
+    elif first["type"] == "missing":
+        message = f"'{first['loc'][-1]}' is missing"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] != "value_error" and isinstance(first["input"], (str, int, float)):
+            message += f", not '{first['input']}'"
+    return RecipeError(message, where=_where(document, keys), hint=hint)
+
+
+def _written(loc: Sequence[str | int], document: Document | None, prefix: Sequence[str | int]) -> list[str | int]:
+    """The part of pydantic's location that stands in the file: it also names members of unions."""
+    if document is None:
+        return list(loc)
+    node: Any = document.value
+    for key in prefix:
+        node = node[key] if _has(node, key) else None
+    keys: list[str | int] = []
+    for key in loc:
+        if _has(node, key):
+            keys.append(key)
+            node = node[key]
+        elif isinstance(node, Mapping) and key == loc[-1]:
+            keys.append(key)
+    return keys
+
+
+def _has(node: object, key: str | int) -> bool:
+    if isinstance(node, Mapping):
+        return key in node
+    return isinstance(node, list) and isinstance(key, int) and key < len(node)
+
+
+def _model_at(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
+    """The model whose key is unknown, found by walking annotations; None where the path leaves them."""
+    from typing import get_args
+
+    found: Any = model
+    for key in loc:
+        if isinstance(found, type) and issubclass(found, BaseModel) and key in found.model_fields:
+            found = found.model_fields[str(key)].annotation
+        elif not (isinstance(found, type) and issubclass(found, BaseModel)):
+            pass
+        else:
+            return None
+        while not (isinstance(found, type) and issubclass(found, BaseModel)):
+            inner = [item for item in get_args(found) if isinstance(item, type) and issubclass(item, BaseModel)]
+            if not inner:
+                break
+            found = inner[0]
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def read_data_recipe(path: Path) -> tuple[DataRecipe, Document]:
+    """Reads the data part of a recipe file and checks it; the other parts may be there and are left alone.
+
+    Raises:
+        RecipeError: With file, line and key path.
+        NewerFormat: Written for a newer version.
+    """
+    document = load_yaml(path)
+    value = document.value
+    if not isinstance(value, Mapping):
+        raise RecipeError("a recipe is a mapping with the key 'data'", where=document.where([]))
+    for key in value:
+        if key not in TOP_LEVEL:
+            raise RecipeError(
+                f"unknown key '{key}'", where=document.where([key]), hint=suggest(str(key), list(TOP_LEVEL))
+            )
+    _check_format(value.get("format", FORMAT), document)
+    if not isinstance(value.get("data"), Mapping):
+        raise RecipeError("'data' with its sources is missing", where=document.where(["data"]))
+    try:
+        recipe = DataRecipe.model_validate(value["data"])
+    except ValidationError as error:
+        raise recipe_error(error, document, ["data"], DataRecipe) from None
+    _checked_steps(recipe.steps, document)
+    return recipe, document
+
+
+def _check_format(value: Any, document: Document) -> None:
+    if type(value) is not int or value < 1:
+        raise RecipeError(f"format is a number, {FORMAT} today, not '{value}'", where=document.where(["format"]))
+    if value > FORMAT:
+        raise NewerFormat(
+            f"a recipe of format {value}, this version reads up to {FORMAT}",
+            where=document.where(["format"]),
+            hint="Update datakit",
+        )

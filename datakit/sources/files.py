@@ -1,0 +1,199 @@
+"""From a path, glob, URL or standard input to files that can be opened, with name and hash of their bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from datakit.core.errors import DiskFull, SourceError, Unreachable
+from datakit.core.hashing import file_digest
+
+__all__ = ["SourceFile", "expand", "resolve"]
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a source, compressed or not.
+
+    Attributes:
+        name: Relative to the recipe; a leading ``${NAME:-default}`` stands in it as ``$NAME``.
+        open: Opens it for reading bytes; may be called more than once.
+        digest: Hash of its bytes, computed on demand.
+    """
+
+    name: str
+    open: Callable[[], IO[bytes]]
+    digest: Callable[[], str]
+
+
+def expand(path: str) -> tuple[str, str]:
+    """Replaces ``${NAME:-default}`` by the environment.
+
+    Returns:
+        The path and, if it begins with a variable, ``$NAME``, else "".
+
+    Raises:
+        SourceError: The variable is not set and has no default.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1]) or match[2]
+        if found is None:
+            raise SourceError(
+                f"the environment variable {match[1]} of the path '{path}' is not set",
+                hint=f"Set it, or write a default: ${{{match[1]}:-folder}}",
+            )
+        return found
+
+    first = _VARIABLE.match(path)
+    return _VARIABLE.sub(value, path), "" if first is None else f"${first[1]}"
+
+
+def resolve(path: str, folder: Path, *, offline: bool = False) -> Iterator[SourceFile]:
+    """The files a path stands for, in the order of their names.
+
+    Args:
+        path: File, glob, fsspec URL or ``-``, as written in the recipe.
+        folder: Where relative paths start.
+        offline: Whether other machines may not be asked.
+
+    Raises:
+        SourceError: Nothing there, or not readable.
+        Unreachable: A URL while offline, or one that does not answer.
+    """
+    expanded, variable = expand(path)
+    if expanded == "-":
+        yield _spooled("stdin", lambda: sys.stdin.buffer)
+    elif re.match(r"[a-z][a-z0-9+.-]+::|[a-z][a-z0-9+.-]+://", expanded):
+        yield from _remote(expanded, offline=offline)
+    else:
+        start = _start(path, variable)
+        for found in _local(expanded, folder):
+            yield _local_file(found, _name(found, folder, start, variable))
+
+
+def _start(path: str, variable: str) -> str:
+    first = _VARIABLE.match(path)
+    return expand(first[0])[0] if variable and first is not None else ""
+
+
+def _name(found: Path, folder: Path, start: str, variable: str) -> str:
+    full = os.path.abspath(found)  # noqa: PTH100  (resolve() would follow links and change the name)
+    if variable:
+        base = os.path.abspath(folder / start)  # noqa: PTH100
+        if full.startswith(base):
+            return variable + full[len(base) :].replace(os.sep, "/")
+    return os.path.relpath(full, folder).replace(os.sep, "/")
+
+
+def _local(path: str, folder: Path) -> list[Path]:
+    whole = folder / Path(path).expanduser()
+    if whole.exists():
+        return [whole]
+    if glob.has_magic(path):
+        found = sorted(Path(name) for name in glob.glob(str(whole), recursive=True))  # noqa: PTH207  (absolute patterns)
+        if files := [file for file in found if file.is_file()]:
+            return files
+        raise SourceError(f"no file matches '{path}'", where=folder, hint="Check the pattern and the folder")
+    raise SourceError(f"no such file: '{path}'{_nearest(whole)}", hint=f"Relative paths start at '{folder}'")
+
+
+def _nearest(path: Path) -> str:
+    import difflib
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f" (there is no folder '{path.parent}')"
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _local_file(path: Path, name: str) -> SourceFile:
+    if path.is_dir():
+        raise SourceError("this is a folder", where=name, hint=f"Write '{name}/*.jsonl' for the files in it")
+
+    def opened() -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise SourceError(f"cannot be read: {error.strerror or error}", where=name) from error
+
+    def digest() -> str:
+        opened().close()
+        return file_digest(path)
+
+    return SourceFile(name, opened, digest)
+
+
+def _spooled(name: str, connect: Callable[[], IO[bytes]]) -> SourceFile:
+    """A stream that can be read only once, or only slowly: copied to an unnamed temporary file on first use."""
+    kept: list[tuple[IO[bytes], str]] = []
+
+    def spool() -> tuple[IO[bytes], str]:
+        if not kept:
+            copy = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the source)
+            state = hashlib.blake2b(digest_size=16)
+            with _network_errors(name), connect() as stream:
+                while block := stream.read(_BLOCK):
+                    state.update(block)
+                    copy.write(block)
+            kept.append((copy, state.hexdigest()))
+        return kept[0]
+
+    def opened() -> IO[bytes]:
+        copy = spool()[0]
+        copy.flush()
+        copy.seek(0)
+        return os.fdopen(os.dup(copy.fileno()), "rb")
+
+    return SourceFile(name, opened, lambda: spool()[1])
+
+
+@contextlib.contextmanager
+def _network_errors(url: str) -> Iterator[None]:
+    """Turns what a file system raises into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SourceError("no such file", where=url) from None
+    except ImportError as error:
+        raise SourceError(f"this kind of address needs a library ({error})", where=url) from None
+    except ValueError as error:
+        raise SourceError(f"not an address that fsspec can read ({error})", where=url) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "no space left for a temporary copy", where=tempfile.gettempdir(), hint="Free some, or set TMPDIR"
+            ) from error
+        raise Unreachable(f"cannot be read ({error})", where=url, hint="Check the address and the network") from error
+
+
+def _remote(url: str, *, offline: bool) -> Iterator[SourceFile]:
+    import fsspec
+
+    protocol = re.split(r"::|://", url)[0]
+    if offline and protocol not in ("file", "local", "memory", "zip", "simplecache"):
+        raise Unreachable(
+            f"'{url}' is not on this machine and the recipe says network: never", hint="Copy it here first"
+        )
+    with _network_errors(url):
+        found = fsspec.open_files(url, mode="rb", compression=None)
+    if not found:
+        raise SourceError(f"no file matches '{url}'")
+    for file in sorted(found, key=lambda item: str(item.path)):
+        name = url if len(found) == 1 else f"{protocol}://{file.path}"
+        yield _spooled(name, file.open)

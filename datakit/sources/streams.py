@@ -1,0 +1,140 @@
+"""What lies inside a file: decompression by first bytes, the members of a .zip, the format where none is given."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import IO
+
+from datakit.core.errors import SourceError
+from datakit.sources.files import SourceFile
+
+__all__ = ["Stream", "damage", "guess_format", "streams"]
+
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+}
+_COMPRESSED = (".gz", ".zst", ".zip", ".bz2", ".xz")
+_PEEK = 1 << 16
+
+
+class Stream:
+    """Decompressed bytes of one file or zip member.
+
+    Attributes:
+        name: For origins and errors.
+        bytes: The stream.
+        head: Its first bytes, up to 64 KiB, without reading them.
+    """
+
+    def __init__(self, name: str, stream: IO[bytes]) -> None:
+        self.name = name
+        self.bytes = io.BufferedReader(stream, buffer_size=_PEEK)  # type: ignore[type-var]
+        with damage(name):
+            self.head = self.bytes.peek(_PEEK)
+
+
+@contextlib.contextmanager
+def damage(name: str) -> Iterator[None]:
+    """Turns the errors of decompressors, met while reading, into one line."""
+    import zstandard
+
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError) as error:
+        raise SourceError(
+            f"damaged or cut off: the compressed data ends or breaks here ({error})", where=name, hint="Fetch it again"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}", where=name) from error
+
+
+def streams(file: SourceFile, *, members: str = "*") -> Iterator[Stream]:
+    """Opens a file: one stream, or one for each member of a .zip that matches ``members``.
+
+    Raises:
+        SourceError: Unreadable, damaged, or a .zip without a matching member.
+    """
+    with file.open() as raw:
+        magic = raw.read(6)
+        raw.seek(0)
+        if magic.startswith(b"PK\x03\x04"):
+            yield from _members(file.name, raw, members)
+            return
+        yield Stream(file.name, _decompressed(file.name, raw, magic))
+
+
+def _decompressed(name: str, raw: IO[bytes], magic: bytes) -> IO[bytes]:
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard
+
+        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+    if magic.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile(raw)
+    if magic.startswith(b"BZh") and name.endswith(".bz2"):
+        return bz2.BZ2File(raw)
+    return raw
+
+
+def _members(name: str, raw: IO[bytes], pattern: str) -> Iterator[Stream]:
+    with damage(name):
+        archive = zipfile.ZipFile(raw)
+    names = sorted(item.filename for item in archive.infolist() if not item.is_dir())
+    found = [member for member in names if fnmatch(member, pattern) or fnmatch(PurePosixPath(member).name, pattern)]
+    if not found:
+        known = ", ".join(names[:8]) or "nothing"
+        raise SourceError(f"no member matches '{pattern}'; the archive holds {known}", where=name)
+    for member in found:
+        try:
+            opened = archive.open(member)
+        except RuntimeError as error:  # zipfile's way to say that a password is needed
+            raise SourceError(f"cannot be read: {error}", where=f"{name}/{member}") from None
+        with opened:
+            yield Stream(f"{name}/{member}", opened)
+
+
+def guess_format(stream: Stream) -> str:
+    """The format of a file by its name, else by its first bytes.
+
+    Raises:
+        SourceError: Neither tells.
+    """
+    path = PurePosixPath(stream.name.lower())
+    while path.suffix in _COMPRESSED:
+        path = path.with_suffix("")
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix]
+    head = stream.head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"{", b"[")):
+        return "json"
+    lines = head.split(b"\n")[:20]
+    tabs = {line.count(b"\t") for line in (lines[:-1] or lines)}
+    if len(tabs) == 1 and tabs != {0}:
+        return "tsv"
+    raise SourceError(
+        "the format cannot be told from name or content",
+        where=stream.name,
+        hint="Write format: jsonl, json, csv, tsv, parquet or text",
+    )
