@@ -51,7 +51,7 @@ def command(
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
       $ datakit train runs/support/data -m pocket --adapter full --learning-rate 1e-3 --epochs 1 -o tuned-full
-    """  # noqa: D301 - click's mark for text that is not wrapped is a real backspace
+    """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
     from datakit.core.require import own_package
