@@ -1,1 +1,30 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
+
+from train.config import Arm, Replay
+from train.errors import Diverged, OutOfMemory, TrainError
+from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
+from train.fitting import TrainResult, fit
+from train.loop import Probe
+from train.preflight import marked
+from train.prepare import Prepared, prepare
+
+__all__ = [
+    "Arm",
+    "Diverged",
+    "Event",
+    "Finished",
+    "OutOfMemory",
+    "Preflight",
+    "Prepared",
+    "Probe",
+    "Progress",
+    "Replay",
+    "Started",
+    "StepDone",
+    "TrainError",
+    "TrainResult",
+    "Validated",
+    "fit",
+    "marked",
+    "prepare",
+]

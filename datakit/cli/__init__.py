@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import signal
 import sys
 from types import FrameType
@@ -12,7 +13,7 @@ import click
 
 from datakit.cli.commands import COMMANDS, GROUPS
 
-__all__ = ["main"]
+__all__ = ["LazyGroup", "main", "root"]
 
 
 class LazyGroup(click.Group):
@@ -69,7 +70,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     130 and 143 for signals. An error the user can mend is one line; a bug keeps its traceback.
     """
     from datakit.core.errors import DatakitError
+    from datakit.core.require import prefer_own_packages
 
+    prefer_own_packages()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a row's text must not end the command on a Latin-1 terminal
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = root.main(args=arguments, standalone_mode=False)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "atomic_directory",
     "atomic_file",
+    "cache_folder",
     "read_json",
     "read_table",
     "storage_errors",
@@ -32,6 +33,13 @@ __all__ = [
 ]
 
 PRIVATE_MODE = 0o600
+
+
+def cache_folder() -> Path:
+    """Where results are kept from one run to the next: ``DATAKIT_CACHE``, else the user's cache folder."""
+    if named := os.environ.get("DATAKIT_CACHE"):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datakit"
 
 
 @contextlib.contextmanager

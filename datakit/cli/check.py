@@ -1,0 +1,73 @@
+"""``datakit check``: what a recipe will do, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("check", short_help="Say what a recipe will do.")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; the exit code tells.")
+def command(recipe: Path, as_json: bool, quiet: bool) -> None:
+    """Read a recipe, build its data in a temporary folder, try a few steps.
+
+    Prints rows per step, three rows with their trained tokens marked, time,
+    memory and disk, the defaults it takes and why, and the chance that an
+    unchanged model would pass the gate. Nothing is kept.
+
+    \b
+    Examples:
+      $ datakit check support.yaml
+    """
+    from dataclasses import asdict
+
+    from datakit.cli.console import console, print_json
+    from datakit.experiment.plan import check
+    from datakit.experiment.recipe import read_recipe
+    from datakit.experiment.summary import build_lines
+
+    read = read_recipe(recipe)
+    plan = check(read)
+    if as_json:
+        facts = {key: item for key, item in asdict(plan).items() if key != "built"}
+        print_json({"format": 1, "recipe": read.name, "splits": dict(plan.built.splits), **facts})
+        return
+    out = console(quiet=quiet)
+
+    def say(head: str, text: str) -> None:
+        from rich.markup import escape
+
+        out.print(f"[bold]{head:<9}[/bold] {escape(text)}", soft_wrap=True)
+
+    for number, line in enumerate(build_lines(plan.built)):
+        say("build" if number == 0 else "", line)
+    for number, pieces in enumerate(plan.preview):
+        say("rows" if number == 0 else "", _plain(pieces))
+    seconds = plan.train_seconds + plan.evaluate_seconds
+    say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
+    say("memory", f"{plan.peak_memory / 2**30:.1f} GiB at most while measuring · disk {plan.disk / 2**20:.0f} MiB")
+    if plan.unchanged_passes is not None:
+        say("gate", f"an unchanged model passes with a chance of {plan.unchanged_passes:.0%}")
+    say("network", "nothing to fetch" if not plan.network else "to fetch: " + ", ".join(plan.network))
+    for number, (key, value, reason) in enumerate(plan.defaults):
+        say("defaults" if number == 0 else "", f"{key}: {value} ({reason})")
+
+
+def _plain(pieces: Sequence[tuple[str, bool]]) -> str:
+    from train import marked
+
+    return " ".join(marked(pieces).split())
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

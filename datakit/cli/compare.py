@@ -1,0 +1,178 @@
+"""``datakit compare``: two models or their logs, with no recipe."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from datakit.core.chat import ChatSettings
+    from evalkit.log import EvalLog
+
+__all__ = ["command"]
+
+
+@click.command(name="compare")
+@click.argument("base")
+@click.argument("tuned")
+@click.option("--suite", help="Suite to evaluate on: pocket, a YAML file, or lm-eval tasks joined by commas.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("comparison"))
+@click.option("--limit", type=click.IntRange(min=1), help="Items per task at most.")
+@click.option("--template", type=click.Choice(["auto", "none"]), default="auto", help="Use the chat template.")
+@click.option("--system", help="System prompt of both models.")
+@click.option("--thinking", is_flag=True, help="Let models think that can.")
+@click.option("--device", help="cpu, cuda, mps; the best there is by default.")
+@click.option("--join", type=click.Choice(["exact", "intersection"]), default="exact", help="Items in one log only.")
+@click.option("--prompts", type=click.Choice(["same", "differ"]), default="same", help="Let prompts differ; no gate.")
+@click.option("--seed", default=0, show_default=True, help="Seed of few-shot draws, permutations and bootstraps.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+def command(
+    base: str,
+    tuned: str,
+    suite: str | None,
+    output: Path,
+    limit: int | None,
+    template: Literal["auto", "none"],
+    system: str | None,
+    thinking: bool,
+    device: str | None,
+    join: Literal["exact", "intersection"],
+    prompts: Literal["same", "differ"],
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compare a tuned model with its base, item by item, and write the report.
+
+    BASE and TUNED are model folders, Hub names, adapter folders, or logs (a .json or .parquet log, or a folder of
+    them). What is no log yet is evaluated on --suite. Logs and report land in --output, which `datakit gate` and
+    `datakit report` read like a run.
+
+    \b
+    Examples:
+      $ datakit compare runs/support/evals/base runs/support/evals/lora-1 -o comparison
+      $ datakit compare pocket runs/support/models/full-1 --suite pocket --limit 20 -o comparison
+    """
+    from datakit.cli.console import console, print_json
+    from datakit.core.chat import ChatSettings
+    from datakit.core.require import own_package
+
+    own_package("evalkit")
+    from evalkit.report.data import document
+    from evalkit.report.terminal import lines
+
+    chat = ChatSettings(template=template, system=system, thinking=thinking)
+    options = {"device": device, "limit": limit, "seed": seed}
+    logs = _logs(base, tuned, suite, chat, options)
+    pairing = {"join": join, "prompts": prompts}
+    report, paths = _report(logs, tuned, output, pairing, seed=seed, reproduce=_line(base, tuned, suite, output))
+    if as_json:
+        print_json(document(report))
+        return
+    out = console(quiet=quiet)
+    for line in [*lines(report), f"report    {paths['html']} · pull request: {paths['md'].name}"]:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _line(base: str, tuned: str, suite: str | None, output: Path) -> str:
+    return f"datakit compare {base} {tuned}{f' --suite {suite}' if suite else ''} -o {output}"
+
+
+def _is_log(name: str) -> bool:
+    path = Path(name)
+    if path.is_dir():
+        return any(file.with_suffix(".parquet").exists() for file in path.glob("*.json"))
+    return path.suffix in (".json", ".parquet")
+
+
+def _is_adapter(name: str) -> bool:
+    return (Path(name) / "adapter_config.json").exists()
+
+
+def _logs(
+    base: str, tuned: str, suite: str | None, chat: ChatSettings, options: dict[str, Any]
+) -> tuple[list[EvalLog], list[EvalLog]]:
+    """The logs of both, evaluating what is no log; a base and its adapter share one model in memory."""
+    from datakit.core.errors import UsageError
+    from evalkit.report.run import read_logs
+
+    if suite is None and not (_is_log(base) and _is_log(tuned)):
+        model = tuned if _is_log(base) else base
+        raise UsageError(f"'{model}' is no evaluation log", hint="Say what to evaluate it on with --suite NAME")
+    sessions: dict[str, Any] = {}
+    found = []
+    for name, label in ((base, "base"), (tuned, "tuned")):
+        if _is_log(name):
+            found.append(read_logs(Path(name)))
+        else:
+            found.append([_evaluate(name, label, str(suite), chat, options, sessions, base)])
+    return found[0], found[1]
+
+
+def _evaluate(
+    name: str,
+    label: str,
+    suite: str,
+    chat: ChatSettings,
+    options: dict[str, Any],
+    sessions: dict[str, Any],
+    base: str,
+) -> EvalLog:
+    from evalkit import Session, load_suite
+
+    adapter = Path(name) if _is_adapter(name) else None
+    model = _model_of(adapter, base) if adapter else name
+    if model not in sessions:
+        sessions.clear()  # one model in memory at a time
+        sessions[model] = Session(model, chat=chat, device=options["device"])
+    tasks = load_suite(suite.split(",") if "," in suite else suite)
+    log: EvalLog = sessions[model].evaluate(
+        tasks, adapter=adapter, label=label, seed=options["seed"], limit=options["limit"]
+    )
+    return log
+
+
+def _model_of(adapter: Path, base: str) -> str:
+    """The model an adapter stands on: BASE where that is a model, else what its configuration names."""
+    from datakit.core.errors import DatakitError
+
+    if not _is_log(base) and not _is_adapter(base):
+        return base
+    import json
+
+    try:
+        name = json.loads((adapter / "adapter_config.json").read_bytes())["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError):
+        name = None
+    if not isinstance(name, str) or not name:
+        raise DatakitError("does not name the model it was trained on", where=adapter / "adapter_config.json")
+    return name
+
+
+def _report(
+    logs: tuple[list[EvalLog], list[EvalLog]],
+    tuned: str,
+    output: Path,
+    pairing: dict[str, Any],
+    *,
+    seed: int,
+    reproduce: str,
+) -> tuple[Any, dict[str, Path]]:
+    from datakit.core.storage import write_json
+    from evalkit.report import from_logs, write_report
+
+    name = re.sub(r"[^\w.+-]+", "-", Path(tuned).with_suffix("").name).strip("-.") or "tuned"
+    name = f"{name}-tuned" if name == "base" else name
+    report = from_logs(
+        logs[0], {(name, None): logs[1]}, title=output.name, seed=seed, pairing=pairing, reproduce=[reproduce]
+    )
+    for folder, own in (("base", logs[0]), (name, logs[1])):
+        for log in own:
+            log.write(output / "evals" / folder)
+    facts = {"name": output.name, "arms": [name], "reproduce": [reproduce], "pairing": pairing}
+    write_json(output / "manifest.json", facts)
+    return report, write_report(report, output)

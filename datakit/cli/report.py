@@ -1,0 +1,44 @@
+"""``datakit report``: the report of a run, written again from its logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command(name="report")
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to (the run).")
+@click.option("--arm", help="Only this arm.")
+@click.option("--seed", default=0, show_default=True, help="Seed of permutations and bootstraps.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+def command(run: Path, output: Path | None, arm: str | None, seed: int, as_json: bool, quiet: bool) -> None:
+    """Write report.html, report.md and report.json again from a run's logs.
+
+    Reads logs only: no model is loaded, and a few seconds are enough.
+
+    \b
+    Examples:
+      $ datakit report runs/support
+      $ datakit report runs/support --json
+    """
+    from datakit.cli.console import console, print_json
+    from datakit.core.require import own_package
+
+    own_package("evalkit")
+    from evalkit.report import from_run, write_report
+    from evalkit.report.data import document
+    from evalkit.report.terminal import lines
+
+    report = from_run(run, arm=arm, seed=seed)
+    paths = write_report(report, output or run)
+    if as_json:
+        print_json(document(report))
+        return
+    out = console(quiet=quiet)
+    for line in [*lines(report), f"report    {paths['html']} · pull request: {paths['md'].name}"]:
+        out.print(line, markup=False, soft_wrap=True)

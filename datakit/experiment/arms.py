@@ -1,0 +1,198 @@
+"""Cells: one arm with one seed. Training a cell, choosing from its grid, and knowing that it is done already."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datakit.core.errors import DatakitError, StorageError, UsageError
+from datakit.core.hashing import json_digest, tree_digest
+from datakit.core.registry import suggest
+from datakit.core.storage import read_json, write_json
+from datakit.experiment.events import Event, Listener
+from datakit.experiment.layout import Layout
+from datakit.experiment.models import model_digest
+from datakit.experiment.recipe import Recipe
+
+if TYPE_CHECKING:
+    from train import Arm, TrainResult
+    from train import Event as TrainEvent
+
+__all__ = ["Cell", "Trained", "cells", "train_cell"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One arm with one seed."""
+
+    arm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folders, ``arm-seed``."""
+        return f"{self.arm}-{self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained cell.
+
+    Attributes:
+        cell: Which.
+        folder: Weights or adapter.
+        adapter: Whether the folder holds an adapter over the base.
+        fresh: Trained just now, not found from an earlier call.
+    """
+
+    cell: Cell
+    folder: Path
+    adapter: bool
+    fresh: bool
+
+
+def cells(recipe: Recipe, *, arm: str | None = None, seed: int | None = None) -> list[Cell]:
+    """The cells of a recipe, arms in the file's order; one arm or seed on request.
+
+    Raises:
+        UsageError: No such arm.
+    """
+    if arm is not None and arm not in recipe.arms:
+        raise UsageError(f"no arm '{arm}' in {recipe.path.name}", hint=suggest(arm, list(recipe.arms)))
+    arms = list(recipe.arms) if arm is None else [arm]
+    seeds = list(recipe.seeds) if seed is None else [seed]
+    return [Cell(name, number) for number in seeds for name in arms]
+
+
+def _key(recipe: Recipe, cell: Cell, model: Path, data: Path) -> str:
+    """Everything that determines the weights of a cell."""
+    return json_digest(
+        {
+            "arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True),
+            "seed": cell.seed,
+            "chat": recipe.chat.model_dump(),
+            "model": model_digest(model),
+            "data": tree_digest(data, ("*.parquet",)),
+        }
+    )
+
+
+def _done(layout: Layout, cell: Cell, key: str) -> bool:
+    try:
+        record = read_json(layout.model(cell.name) / "cell.json", format=_FORMAT)
+    except StorageError:
+        return False
+    return record.get("key") == key
+
+
+def _fit(
+    recipe: Recipe,
+    cell: Cell,
+    arm: Arm,
+    model: Path,
+    layout: Layout,
+    output: Path,
+    listen: Listener,
+    *,
+    shows_rows: bool,
+) -> TrainResult:
+    from train import Preflight, StepDone, fit, marked
+
+    def heard(event: TrainEvent) -> None:
+        if isinstance(event, StepDone):
+            text = f"{cell.name:<12} step {event.step} of {event.steps} · loss {event.loss:.3f}"
+            listen(Event("train", cell.name, text, event.step / event.steps, final=False))
+        elif isinstance(event, Preflight) and shows_rows:
+            for pieces in event.rows:
+                listen(Event("train", "rows", " ".join(marked(pieces).split())))
+
+    replay: Mapping[str, Path] = {}
+    if arm.replay is not None:
+        replay = {arm.replay.source: layout.data / "replay" / f"{arm.replay.source}.parquet"}
+    return fit(
+        arm,
+        model=model,
+        data=layout.data,
+        output=output,
+        chat=recipe.chat,
+        seed=cell.seed,
+        replay=replay,
+        offline=recipe.offline,
+        progress=heard,
+    )
+
+
+def _choose(
+    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, shows_rows: bool
+) -> tuple[TrainResult, list[dict[str, Any]]]:
+    """Trains every point of the arm's grid and keeps the one with the lowest validation loss.
+
+    The choice looks at the new task alone: neither the general suite nor the test split is read.
+    """
+    target = layout.model(cell.name)
+    best: TrainResult | None = None
+    tried: list[dict[str, Any]] = []
+    points = recipe.arms[cell.arm].grid()
+    for number, point in enumerate(points):
+        output = target if len(points) == 1 else target.with_name(f".{target.name}.grid-{number}")
+        result = _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shows_rows and number == 0)
+        tried.append(
+            {
+                "learning_rate": point.learning_rate,
+                "steps": result.steps,
+                "validation_loss": result.validation_loss,
+            }
+        )
+        if len(points) > 1 and result.validation_loss is None:
+            raise DatakitError(
+                f"the arm '{cell.arm}' has a grid, but there is no validation split to choose on",
+                hint="Add validation to the split step, or give single values",
+            )
+        if best is None or (result.validation_loss or 0.0) < (best.validation_loss or 0.0):
+            best = result
+    if best is None:
+        raise DatakitError(f"the arm '{cell.arm}' has an empty grid")
+    if best.folder != target:
+        shutil.rmtree(target, ignore_errors=True)
+        best.folder.rename(target)
+        for left in target.parent.glob(f".{target.name}.grid-*"):
+            shutil.rmtree(left)
+    return best, tried
+
+
+def train_cell(
+    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, shows_rows: bool = False
+) -> Trained:
+    """Trains a cell unless the same one stands there already.
+
+    Args:
+        recipe: The recipe.
+        cell: Arm and seed.
+        model: Folder of the base.
+        layout: The run, with its data built.
+        listen: Hears what happens.
+        shows_rows: Tell three rows with their trained tokens marked before the first step.
+
+    Raises:
+        TrainError: And its children, from ``train``.
+    """
+    key = _key(recipe, cell, model, layout.data)
+    folder = layout.model(cell.name)
+    fresh = not _done(layout, cell, key)
+    if fresh:
+        result, tried = _choose(recipe, cell, model, layout, listen, shows_rows=shows_rows)
+        write_json(folder / "cell.json", {"key": key, "arm": cell.arm, "seed": cell.seed, "grid": tried})
+        loss = "none" if result.validation_loss is None else f"{result.validation_loss:.3f}"
+        minutes, seconds = divmod(round(result.seconds), 60)
+        text = f"{cell.arm:<12} {result.steps} steps · validation loss {loss} · {minutes}:{seconds:02d}"
+    else:
+        text = f"{cell.arm:<12} done before"
+    if len(recipe.seeds) > 1:
+        text += f" · seed {cell.seed}"
+    listen(Event("train", cell.name, text, 1.0))
+    return Trained(cell, folder, (folder / "adapter_config.json").is_file(), fresh)

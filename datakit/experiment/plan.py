@@ -1,0 +1,193 @@
+"""What a recipe will do, measured on a few steps and items before anything runs: ``datakit check``."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakit.build import BuildResult, build
+from datakit.core.errors import DatakitError
+from datakit.core.require import own_package
+from datakit.experiment.arms import cells
+from datakit.experiment.evaluation import suites
+from datakit.experiment.layout import Layout
+from datakit.experiment.models import resolve_model
+from datakit.experiment.recipe import Recipe
+
+if TYPE_CHECKING:
+    from evalkit.evaluate import Session
+    from evalkit.suite import Suite
+
+__all__ = ["Plan", "check"]
+
+_STEPS = 4
+_ITEMS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will happen.
+
+    Attributes:
+        built: The build, done in a temporary folder: rows per step, reasons, splits.
+        preview: Three training rows as pieces of text, each with whether it is trained.
+        cells: Arms times seeds, grids counted by their points.
+        train_seconds: All cells, extrapolated from a few measured steps.
+        evaluate_seconds: Base and all cells, extrapolated from a few measured items.
+        peak_memory: Bytes at most while measuring: on the GPU where there is one, else of this process.
+        disk: Bytes the trained cells will take.
+        unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
+        defaults: Key, value and reason of what the recipe leaves open.
+        network: What would have to be fetched; empty where all is here.
+    """
+
+    built: BuildResult
+    preview: Sequence[Sequence[tuple[str, bool]]]
+    cells: int
+    train_seconds: float
+    evaluate_seconds: float
+    peak_memory: int
+    disk: int
+    unchanged_passes: float | None
+    defaults: Sequence[tuple[str, str, str]]
+    network: Sequence[str]
+
+
+@dataclass(slots=True)
+class _Measured:
+    preview: Sequence[Sequence[tuple[str, bool]]] = ()
+    seconds: float = 0.0
+    memory: int = 0
+    disk: int = 0
+
+
+def _measure_training(recipe: Recipe, model: Path, layout: Layout, scratch: Path) -> _Measured:
+    """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
+    from datakit.core.storage import read_json
+    from train import Event, Preflight, fit
+
+    total = _Measured()
+    for name, arm in recipe.arms.items():
+        steps = 0
+
+        def heard(event: Event) -> None:
+            if isinstance(event, Preflight) and not total.preview:
+                total.preview = event.rows
+
+        planned = arm.grid()
+        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
+        replay = {}
+        if arm.replay is not None:
+            replay = {arm.replay.source: layout.data / "replay" / f"{arm.replay.source}.parquet"}
+        output = scratch / name
+        result = fit(
+            short,
+            model=model,
+            data=layout.data,
+            output=output,
+            chat=recipe.chat,
+            replay=replay,
+            offline=recipe.offline,
+            progress=heard,
+        )
+        record = read_json(output / "train.json")
+        per_epoch = int(record["steps_per_epoch"])
+        for point in planned:
+            count = point.steps if isinstance(point.steps, int) else round((point.epochs or 1) * per_epoch)
+            steps += count
+        total.seconds += result.seconds / result.steps * steps * len(recipe.seeds)
+        total.memory = max(total.memory, int(record.get("peak_memory") or 0))
+        total.disk += int(record["bytes"]) * len(recipe.seeds)
+        shutil.rmtree(output)
+    total.memory = total.memory or _resident_peak()
+    return total
+
+
+def _resident_peak() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _measure_evaluation(recipe: Recipe, wanted: Sequence[Suite], session: Session, models: int) -> float:
+    """Seconds for the base and all cells, from a few items per task."""
+    seconds = 0.0
+    for suite in wanted:
+        start = time.monotonic()
+        session.evaluate(suite, label="base", limit=1, store=False)
+        fixed = time.monotonic() - start
+        start = time.monotonic()
+        session.evaluate(suite, label="base", limit=1 + _ITEMS, store=False)
+        per_item = max(time.monotonic() - start - fixed, 0.0) / (_ITEMS * len(suite.tasks))
+        items = sum(min(count, recipe.evaluate.limit or count) for count in session.sizes(suite).values())
+        seconds += fixed + per_item * items
+    return seconds * models
+
+
+def _unchanged(session: Session, wanted: Sequence[Suite], limit: int | None) -> float | None:
+    from evalkit.statistics import chance_unchanged_passes
+
+    for suite in wanted:
+        general = [task for task in suite.tasks if task.kind == "general"]
+        if general:
+            sizes = session.sizes(suite)
+            counts = [min(sizes[task.name], limit or sizes[task.name]) for task in general]
+            return chance_unchanged_passes(counts, margin=[task.margin for task in general])
+    return None
+
+
+def _defaults(recipe: Recipe) -> list[tuple[str, str, str]]:
+    rows = []
+    if recipe.evaluate.suite is None:
+        here = recipe.model == "pocket"
+        reason = "the pocket model's own suite" if here else "forgetting is not measured without one"
+        rows.append(("evaluate.suite", "pocket" if here else "none", reason))
+    if recipe.evaluate.margin is None and recipe.evaluate.suite is not None:
+        rows.append(("evaluate.margin", "the suite's", "a suite states the loss it calls tolerable, and why"))
+    if len(recipe.seeds) == 1:
+        rows.append(("seeds", str(list(recipe.seeds)), "one seed speaks of these checkpoints, three of a method"))
+    for name, arm in recipe.arms.items():
+        written = f"{arm.learning_rate:g}" if isinstance(arm.learning_rate, float) else str(arm.learning_rate)
+        rows.append((f"arms.{name}.learning_rate", written, f"peak; {arm.schedule} schedule, warmup {arm.warmup:g}"))
+    return rows
+
+
+def check(recipe: Recipe) -> Plan:
+    """Builds the data in a temporary folder, trains a few steps of each arm, evaluates a few items, and tells.
+
+    Raises:
+        DatakitError: Whatever would go wrong in the run and shows itself this early.
+    """
+    own_package("train")
+    own_package("evalkit")
+    from evalkit.evaluate import Session
+
+    model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
+    with tempfile.TemporaryDirectory(prefix="datakit-check-") as name:
+        layout = Layout(Path(name) / "run")
+        built = build(recipe.data, output=layout.root, seed=recipe.seeds[0], folder=recipe.folder)
+        if not built.splits.get("train"):
+            raise DatakitError("no row is left to train on", where=recipe.path)
+        wanted = suites(recipe, layout)
+        measured = _measure_training(recipe, model, layout, Path(name))
+        count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
+        session = Session(model, chat=recipe.chat, offline=recipe.offline)
+        seconds = _measure_evaluation(recipe, wanted, session, 1 + len(cells(recipe)))
+        return Plan(
+            built=built,
+            preview=measured.preview,
+            cells=count,
+            train_seconds=measured.seconds,
+            evaluate_seconds=seconds,
+            peak_memory=measured.memory,
+            disk=measured.disk,
+            unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
+            defaults=_defaults(recipe),
+            network=[],
+        )

@@ -1,0 +1,150 @@
+"""The whole loop of a recipe: build, train every cell, evaluate, report. Killed and started again, it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakit.build import BuildResult, build
+from datakit.core.errors import DatakitError
+from datakit.core.require import own_package
+from datakit.core.storage import read_json, storage_errors, write_json, write_text
+from datakit.experiment.arms import cells, train_cell
+from datakit.experiment.evaluation import evaluate_cells
+from datakit.experiment.events import Event, Listener, silent
+from datakit.experiment.layout import FORMAT, Layout
+from datakit.experiment.models import model_digest, resolve_model
+from datakit.experiment.recipe import Recipe, read_recipe
+from datakit.experiment.summary import build_lines
+from datakit.ledger import StepCount
+
+if TYPE_CHECKING:
+    from evalkit.report import Report
+
+__all__ = ["Run", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: Its folder, with report.html, report.md and report.json.
+        report: What they say.
+    """
+
+    folder: Path
+    report: Report
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """One build at a time in a run's folder: cells may be trained by several processes."""
+    from filelock import FileLock
+
+    with storage_errors(layout.root):
+        layout.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(layout.root / ".lock"):
+        yield
+
+
+def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
+    def heard(count: StepCount) -> None:
+        listen(Event("build", count.name, f"{count.name} {count.rows_out:,} rows", final=False))
+
+    with _alone(layout):
+        result = build(
+            recipe.data,
+            output=layout.root,
+            seed=recipe.seeds[0],
+            folder=recipe.folder,
+            name=recipe.name,
+            offline=recipe.offline,
+            progress=heard,
+        )
+    for line in build_lines(result):
+        listen(Event("build", "data", line))
+    return result
+
+
+def _record(recipe: Recipe, layout: Layout, model: Path) -> None:
+    """Writes recipe and manifest; a manifest of a newer version is refused before anything is overwritten."""
+    write_text(layout.recipe, recipe.path.read_text(encoding="utf-8"))
+    write_json(
+        layout.manifest,
+        {
+            **{key: value for key, value in read_json(layout.manifest, format=FORMAT).items() if key != "format"},
+            "name": recipe.name,
+            "recipe_folder": os.path.relpath(recipe.folder, layout.root),
+            "model": recipe.model,
+            "model_digest": model_digest(model),
+            "seeds": list(recipe.seeds),
+            "arms": list(recipe.arms),
+            "chat": recipe.chat.model_dump(),
+            "datakit": version("datakit"),
+        },
+        format=FORMAT,
+    )
+
+
+def _refuse_newer(layout: Layout) -> None:
+    """A run of a newer version is left alone; a foreign ``data`` folder is refused by the build."""
+    if layout.manifest.exists():
+        read_json(layout.manifest, format=FORMAT)
+
+
+def run(
+    recipe: Recipe | Path | str,
+    *,
+    output: Path | None = None,
+    arm: str | None = None,
+    seed: int | None = None,
+    listen: Listener = silent,
+) -> Run:
+    """Builds, trains, evaluates and reports.
+
+    What is done already (the same inputs, checked by hash) is not done again.
+
+    Args:
+        recipe: A recipe or the path of one.
+        output: Folder of the run; ``runs/<name>`` by default.
+        arm: Only this arm; the report covers every cell that is there.
+        seed: Only this seed.
+        listen: Hears what happens.
+
+    Raises:
+        DatakitError: And its children; every message says where and what to do.
+    """
+    for package in ("train", "evalkit"):
+        own_package(package)
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(Path(recipe))
+    layout = Layout(output or Path("runs") / recipe.name)
+    wanted = cells(recipe, arm=arm, seed=seed)
+    model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
+    _refuse_newer(layout)
+    built = _build(recipe, layout, listen)
+    if not built.splits.get("train"):
+        raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
+    _record(recipe, layout, model)
+    trained = [
+        train_cell(recipe, cell, model, layout, listen, shows_rows=number == 0) for number, cell in enumerate(wanted)
+    ]
+    evaluate_cells(recipe, trained, model, layout, listen)
+    return Run(layout.root, write(layout, listen))
+
+
+def write(layout: Layout, listen: Listener = silent) -> Report:
+    """Writes the three reports of a run from its logs."""
+    own_package("evalkit")
+    from evalkit.report import from_run, write_report
+
+    report = from_run(layout.root)
+    write_report(report, layout.root)
+    listen(Event("report", "report", f"{layout.root / 'report.html'} · pull request: report.md"))
+    return report

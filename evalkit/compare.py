@@ -1,0 +1,380 @@
+"""Two logs become a comparison: a verdict per task, the suite's mean, gain, drift, and every flipped item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evalkit.errors import EvalError
+from evalkit.paired import Paired, paired
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from evalkit.drift import Drift
+    from evalkit.guard import Join, Prompts, TaskPair
+    from evalkit.log import EvalLog
+    from evalkit.set_metrics import SetMetric
+    from evalkit.statistics import Verdict
+
+__all__ = ["Comparison", "Row", "SuiteMean", "combine_logs", "compare"]
+
+MAX_LABELS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task.
+
+    Attributes:
+        task: Name.
+        kind: ``general`` or ``gain``.
+        metric: Primary metric.
+        filter: Primary filter.
+        description: One line for the report.
+        paired: All figures of the pair of score vectors.
+        verdict: As ``paired.verdict``, but a general row is regressed only if Holm's adjusted p-value agrees.
+        adjusted_p: Holm's adjusted p-value over the general rows; None for gain rows.
+        statuses: Lost items by the way the later answer failed.
+        metrics: Metrics of the whole set, such as macro-F1; gain rows with labels only.
+        in_gate: Whether the gate looks at the row.
+        note: Why a row is to be read with care, else empty.
+        differences: after - before of every item, in the order of item ids; what resampling over seeds needs.
+    """
+
+    task: str
+    kind: Literal["general", "gain"]
+    metric: str
+    filter: str
+    description: str
+    paired: Paired
+    verdict: Verdict
+    adjusted_p: float | None = None
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    metrics: tuple[SetMetric, ...] = ()
+    in_gate: bool = True
+    note: str = ""
+    differences: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def n(self) -> int:
+        """Items."""
+        return self.paired.n
+
+    @property
+    def before(self) -> float:
+        """Mean score before."""
+        return self.paired.before
+
+    @property
+    def after(self) -> float:
+        """Mean score after."""
+        return self.paired.after
+
+    @property
+    def difference(self) -> float:
+        """Mean score after less mean score before."""
+        return self.paired.difference
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Interval of the difference."""
+        return self.paired.interval
+
+    @property
+    def margin(self) -> float:
+        """Loss called tolerable."""
+        return self.paired.margin
+
+    @property
+    def beyond_margin(self) -> Literal["certain", "possible"] | None:
+        """For a regressed row, whether the loss is above the margin for certain."""
+        return self.paired.beyond_margin if self.verdict == "regressed" else None
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteMean:
+    """Mean difference over the general tasks, every task weighing the same.
+
+    Attributes:
+        tasks: Number of tasks.
+        difference: Mean of the tasks' differences.
+        standard_error: Stratified: sqrt(sum of squared errors) / tasks.
+        interval: The tasks' own errors added in squares (see :func:`evalkit.statistics.means.stratified`).
+        margin: Mean of the tasks' margins.
+        verdict: Its verdict; it stands outside Holm's adjustment.
+        beyond_margin: For a regressed mean, whether the loss is above the margin for certain.
+    """
+
+    tasks: int
+    difference: float
+    standard_error: float
+    interval: tuple[float, float]
+    margin: float
+    verdict: Verdict
+    beyond_margin: Literal["certain", "possible"] | None
+
+    @property
+    def ruled_out(self) -> float:
+        """The interval rules out every loss of the suite's mean larger than this."""
+        return max(0.0, -self.interval[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed between two models.
+
+    Attributes:
+        before: Name of the model before.
+        after: Name of the model after.
+        suite: Suite (or suites, joined by ``+``).
+        general: Rows of the general tasks.
+        gains: Rows of the user's own tasks, outside Holm's adjustment.
+        drift: Cross-entropy on text; diagnostics.
+        suite_mean: None where there is no general task.
+        flips: Flipped items, columns :data:`evalkit.flips.FLIPS`.
+        dropped: Items that stood in one log only (``join="intersection"``), task to number.
+        settings: Settings that differ (``prompts="differ"``).
+        identical: Every score and answer is equal: the later model may be the earlier one.
+        alpha: 1 - confidence.
+    """
+
+    before: str
+    after: str
+    suite: str
+    general: tuple[Row, ...]
+    gains: tuple[Row, ...]
+    drift: tuple[Drift, ...]
+    suite_mean: SuiteMean | None
+    flips: pa.Table
+    dropped: Mapping[str, int]
+    settings: tuple[str, ...]
+    identical: bool
+    alpha: float
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Gain rows, then general rows."""
+        return self.gains + self.general
+
+    def row(self, task: str) -> Row:
+        """The row of a task.
+
+        Raises:
+            EvalError: No such task.
+        """
+        for row in self.rows:
+            if row.task == task:
+                return row
+        raise EvalError(f"no task '{task}' in the comparison", hint=f"Tasks: {', '.join(r.task for r in self.rows)}")
+
+
+def compare(
+    before: EvalLog | Path,
+    after: EvalLog | Path,
+    *,
+    join: Join = "exact",
+    prompts: Prompts = "same",
+    alpha: float = 0.05,
+    seed: int = 0,
+    labels: Sequence[str] = (),
+) -> Comparison:
+    """Compares two logs item by item.
+
+    Args:
+        before: Log of the model before, or its path.
+        after: Log of the model after, or its path.
+        join: ``exact`` refuses items that stand in one log only; ``intersection`` drops and counts them.
+        prompts: ``differ`` allows other prompts and settings; such rows stay out of the gate.
+        alpha: 1 - confidence; also the level of Holm's adjustment over the general rows.
+        seed: Seed of permutations and bootstraps.
+        labels: Labels of the new task, to recognise them as answers elsewhere; those of gain tasks are added.
+
+    Raises:
+        NotComparable: Items, hashes, metric, filter or settings differ; the message names the first.
+        EvalError: A duplicated item, or a score that is NaN or outside [0, 1].
+    """
+    from evalkit.drift import measure_drift
+    from evalkit.flips import flips_table
+    from evalkit.guard import pair_logs
+
+    old, new = _as_log(before), _as_log(after)
+    pairing = pair_logs(old, new, join=join, prompts=prompts)
+    scored = [pair for pair in pairing.pairs if pair.info.kind != "drift"]
+    known = {*labels, *(label for pair in scored for label in (_labels(pair) if pair.info.kind == "gain" else ()))}
+    flips = flips_table(scored, labels=known)
+    note = "different prompts" if prompts == "differ" else ""
+    rows = [_row(pair, flips, alpha=alpha, seed=seed, note=note) for pair in scored]
+    general = _adjust([row for row in rows if row.kind == "general"], alpha)
+    return Comparison(
+        before=old.header.model,
+        after=new.header.model,
+        suite=new.header.suite,
+        general=general,
+        gains=tuple(row for row in rows if row.kind == "gain"),
+        drift=tuple(measure_drift(pair, alpha=alpha) for pair in pairing.pairs if pair.info.kind == "drift"),
+        suite_mean=_suite_mean(general) if general else None,
+        flips=flips,
+        dropped=pairing.dropped,
+        settings=pairing.settings,
+        identical=_identical(pairing.pairs),
+        alpha=alpha,
+    )
+
+
+def combine_logs(logs: Sequence[EvalLog]) -> EvalLog:
+    """One log of several suites of the same model, so that they are compared together.
+
+    Raises:
+        EvalError: No log, or a task that stands in two of them.
+    """
+    import pyarrow as pa
+
+    if not logs:
+        raise EvalError("no evaluation log to combine")
+    if len(logs) == 1:
+        return logs[0]
+    ordered = sorted(logs, key=lambda log: log.header.suite)
+    tasks = {name: info for log in ordered for name, info in log.header.tasks.items()}
+    if len(tasks) < sum(len(log.header.tasks) for log in ordered):
+        names = [name for log in ordered for name in log.header.tasks]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise EvalError(f"task '{twice}' stands in two evaluation logs of '{logs[0].header.model}'")
+    header = replace(
+        ordered[0].header,
+        suite="+".join(log.header.suite for log in ordered),
+        tasks=tasks,
+        settings={log.header.suite: log.header.settings for log in ordered},
+    )
+    from evalkit.log import EvalLog
+
+    return EvalLog(header, pa.concat_tables([log.items for log in ordered]))
+
+
+def _as_log(value: EvalLog | Path) -> EvalLog:
+    from evalkit.log import EvalLog
+
+    return value if isinstance(value, EvalLog) else EvalLog.read(Path(value))
+
+
+def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str) -> Row:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    scores = [np.asarray(table.column("score").to_numpy(zero_copy_only=False)) for table in (pair.before, pair.after)]
+    if not pair.info.higher_is_better:
+        scores = [1 - score for score in scores]
+        note = "; ".join(filter(None, [note, f"shown as 1 - {pair.info.metric}"]))
+    for score in scores:
+        outside = np.flatnonzero((score < 0) | (score > 1))
+        if outside.size:
+            item = pair.before.column("item_id")[int(outside[0])].as_py()
+            raise EvalError(
+                f"item '{item}' of task '{pair.task}' has the score {score[outside[0]]:g}, outside [0, 1]",
+                hint="Give a metric between 0 and 1, or mark the task kind: drift",
+            )
+    clusters = _clusters(pair)
+    result = paired(
+        scores[0],
+        scores[1],
+        clusters=clusters,
+        chance=_chance(pair),
+        margin=pair.info.margin,
+        alpha=alpha,
+        seed=seed,
+    )
+    lost = flips.filter((pc.field("task") == pair.task) & (pc.field("direction") == "lost"))
+    statuses = {entry["values"]: entry["counts"] for entry in pc.value_counts(lost.column("status")).to_pylist()}
+    kind: Literal["general", "gain"] = "gain" if pair.info.kind == "gain" else "general"
+    return Row(
+        task=pair.task,
+        kind=kind,
+        metric=pair.info.metric,
+        filter=pair.info.filter,
+        description=pair.info.description,
+        paired=result,
+        verdict=result.verdict,
+        statuses=dict(sorted(statuses.items(), key=lambda entry: (-entry[1], entry[0]))),
+        metrics=_set_metrics(pair, clusters, alpha, seed) if kind == "gain" else (),
+        in_gate=kind == "general" and "different prompts" not in note,
+        note=note,
+        differences=scores[1] - scores[0],
+    )
+
+
+def _clusters(pair: TaskPair) -> list[str] | None:
+    clusters, ids = pair.before.column("cluster").to_pylist(), pair.before.column("item_id").to_pylist()
+    named = [f"i:{item}" if cluster is None else f"c:{cluster}" for cluster, item in zip(clusters, ids, strict=True)]
+    return named if len(set(named)) < len(named) else None
+
+
+def _chance(pair: TaskPair) -> float | list[float]:
+    """1/choices where a task of choices says how many each item has, else the task's own figure."""
+    choices = pair.before.column("n_choices").to_pylist()
+    if pair.info.chance > 0 and all(count is not None and count > 1 for count in choices):
+        return [1 / count for count in choices]
+    return pair.info.chance
+
+
+def _labels(pair: TaskPair) -> list[str]:
+    """The targets of a task that is a classification: few, and repeated."""
+    targets = pair.before.column("target").to_pylist()
+    distinct = {target for target in targets if target is not None}
+    few = 2 <= len(distinct) <= min(MAX_LABELS, len(targets) // 2)
+    return sorted(distinct) if few and None not in targets else []
+
+
+def _set_metrics(pair: TaskPair, clusters: Sequence[str] | None, alpha: float, seed: int) -> tuple[SetMetric, ...]:
+    from evalkit.set_metrics import macro_f1
+
+    if not _labels(pair):
+        return ()
+    targets = [target.strip() for target in pair.before.column("target").to_pylist()]
+    answers = []
+    for table in (pair.before, pair.after):
+        given = [(answer or "").strip() for answer in table.column("answer").to_pylist()]
+        right = [answer == target for answer, target in zip(given, targets, strict=True)]
+        if right != [score == 1 for score in table.column("score").to_pylist()]:
+            return ()  # the answers are not labels as the targets are: F1 from them would contradict the score
+        answers.append(given)
+    return (macro_f1(targets, answers[0], answers[1], clusters=clusters, alpha=alpha, seed=seed),)
+
+
+def _adjust(rows: Sequence[Row], alpha: float) -> tuple[Row, ...]:
+    from evalkit.statistics import holm, verdict
+
+    adjusted = holm([row.paired.p_value for row in rows])
+    return tuple(
+        replace(row, adjusted_p=float(p), verdict=verdict(row.interval, row.margin, significant=bool(p <= alpha)))
+        for row, p in zip(rows, adjusted, strict=True)
+    )
+
+
+def _suite_mean(rows: Sequence[Row]) -> SuiteMean:
+    import numpy as np
+
+    from evalkit.statistics import beyond_margin, stratified, verdict
+
+    difference, low, high = stratified(
+        [row.difference for row in rows], [row.interval[0] for row in rows], [row.interval[1] for row in rows]
+    )
+    interval, margin = (float(low), float(high)), float(np.mean([row.margin for row in rows]))
+    found = verdict(interval, margin)
+    return SuiteMean(
+        tasks=len(rows),
+        difference=float(difference),
+        standard_error=float(np.sqrt(np.sum([row.paired.standard_error**2 for row in rows])) / len(rows)),
+        interval=interval,
+        margin=margin,
+        verdict=found,
+        beyond_margin=beyond_margin(interval, margin) if found == "regressed" else None,
+    )
+
+
+def _identical(pairs: Iterable[TaskPair]) -> bool:
+    columns = ["score", "answer", "choice_logprobs", "sum_logprob"]
+    return all(pair.before.select(columns).equals(pair.after.select(columns)) for pair in pairs)

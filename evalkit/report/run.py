@@ -1,0 +1,178 @@
+"""A run folder becomes a report: logs and small JSON files only, no model, no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datakit.core.storage import read_json
+from evalkit.errors import EvalError
+from evalkit.report.model import ArmResult, Report
+
+if TYPE_CHECKING:
+    from evalkit.log import EvalLog
+
+__all__ = ["from_logs", "from_run", "read_logs"]
+
+BASE = "base"
+
+_SEEDED = re.compile(r"(?P<name>.+)-(?P<seed>\d+)")
+
+
+def read_logs(path: Path) -> list[EvalLog]:
+    """The logs of one model: those of a folder (its ``*.json``), or the one log a ``.json`` or ``.parquet`` names.
+
+    Raises:
+        EvalError: A folder without logs.
+        LogError: A file that is no log.
+    """
+    from evalkit.log import EvalLog
+
+    if not path.is_dir():
+        return [EvalLog.read(path)]
+    logs = [EvalLog.read(file) for file in sorted(path.glob("*.json")) if file.with_suffix(".parquet").exists()]
+    if not logs:
+        raise EvalError(
+            "no evaluation log in this folder", where=path, hint="Expected <suite>.json and <suite>.parquet"
+        )
+    return logs
+
+
+def from_logs(
+    before: Sequence[EvalLog],
+    arms: Mapping[tuple[str, int | None], Sequence[EvalLog]],
+    *,
+    title: str,
+    alpha: float = 0.05,
+    seed: int = 0,
+    pairing: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> Report:
+    """Compares each arm's logs with the base's and makes a report of them.
+
+    Args:
+        before: Logs of the base, one per suite.
+        arms: (name, seed) to the logs of an arm; it is compared on the suites it has.
+        title: Name of the run.
+        alpha: 1 - confidence.
+        seed: Seed of permutations and bootstraps.
+        pairing: ``join`` and ``prompts`` of :func:`evalkit.compare`.
+        **facts: Further fields of :class:`Report`; ``train_facts`` maps (name, seed) to what train.json says.
+
+    Raises:
+        EvalError: The base has no log of a suite an arm was evaluated on.
+    """
+    from evalkit.compare import combine_logs, compare
+
+    by_suite = {log.header.suite: log for log in before}
+    train_facts = facts.pop("train_facts", {})
+    results = []
+    for key, logs in arms.items():
+        suites = [log.header.suite for log in logs]
+        if missing := [suite for suite in suites if suite not in by_suite]:
+            raise EvalError(
+                f"'{key[0]}' was evaluated on '{missing[0]}' and the base was not",
+                hint=f"The base has: {', '.join(by_suite)}",
+            )
+        pair = combine_logs([by_suite[suite] for suite in suites]), combine_logs(logs)
+        comparison = compare(*pair, alpha=alpha, seed=seed, **(pairing or {}))
+        results.append(ArmResult(key[0], key[1], comparison, train_facts.get(key, {})))
+    header = before[0].header
+    facts.setdefault("base", header.model)
+    facts.setdefault("settings", {"evaluation": header.settings, "versions": header.versions})
+    return Report(title=title, arms=results, **facts)
+
+
+def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
+    """Reads a run folder.
+
+    Read are ``evals/base``, ``evals/<arm>-<seed>``, ``models/<arm>-<seed>/train.json`` and ``manifest.json``.
+
+    Args:
+        run: The folder.
+        arm: Only this arm.
+        seed: Seed of permutations and bootstraps.
+
+    Raises:
+        EvalError: No evaluations, or no such arm.
+        StorageError: A file that is damaged or of a newer format.
+    """
+    if not (run / "evals" / BASE).is_dir():
+        raise EvalError(
+            "no evaluation of the base in this run", where=run / "evals" / BASE, hint="Finish it with: datakit run"
+        )
+    manifest = read_json(run / "manifest.json") if (run / "manifest.json").exists() else {}
+    folders = _arm_folders(run, manifest)
+    if arm is not None:
+        known = list(dict.fromkeys(name for name, _ in folders))
+        folders = {key: folder for key, folder in folders.items() if key[0] == arm}
+        if not folders:
+            raise EvalError(f"no arm '{arm}' in {run}", hint=f"Evaluated arms: {', '.join(known) or 'none'}")
+    if not folders:
+        raise EvalError("no arm of this run was evaluated yet", where=run / "evals", hint="Finish it with: datakit run")
+    facts: dict[str, Any] = {
+        "data_facts": _mapping(manifest.get("data")),
+        "reproduce": [str(line) for line in manifest.get("reproduce") or _commands(run)],
+        "private": _says_private(manifest) or _recipe_private(run),
+        "train_facts": {key: _train_facts(run / "models" / folder.name) for key, folder in folders.items()},
+    }
+    return from_logs(
+        read_logs(run / "evals" / BASE),
+        {key: read_logs(folder) for key, folder in folders.items()},
+        title=str(manifest.get("name") or run.resolve().name),
+        seed=seed,
+        pairing=_mapping(manifest.get("pairing")),
+        **facts,
+    )
+
+
+def _arm_folders(run: Path, manifest: Mapping[str, Any]) -> dict[tuple[str, int | None], Path]:
+    """(name, seed) to evals folder, in the manifest's order of arms, else by name, then by seed."""
+    order = [str(name) for name in manifest.get("arms") or ()]
+    found: dict[tuple[str, int | None], Path] = {}
+    for folder in (run / "evals").iterdir():
+        if not folder.is_dir() or folder.name == BASE or folder.name.startswith("."):
+            continue
+        if any(folder.glob("*.json")):
+            match = None if folder.name in order else _SEEDED.fullmatch(folder.name)
+            found[(match["name"], int(match["seed"])) if match else (folder.name, None)] = folder
+
+    def position(key: tuple[str, int | None]) -> tuple[int, str, int]:
+        return order.index(key[0]) if key[0] in order else len(order), key[0], key[1] or 0
+
+    return {key: found[key] for key in sorted(found, key=position)}
+
+
+def _commands(run: Path) -> Iterator[str]:
+    if (run / "recipe.yaml").exists():
+        yield f"datakit run {run.name}/recipe.yaml"
+    yield f"datakit report {run.name}"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _train_facts(folder: Path) -> dict[str, Any]:
+    """Numbers, words and flat tables of train.json; long lists stay there."""
+    path = folder / "train.json"
+    if not path.exists():
+        return {}
+    facts = read_json(path)
+    return {key: value for key, value in facts.items() if not isinstance(value, list) or len(value) <= 20}
+
+
+def _says_private(value: Any) -> bool:
+    """Whether a mapping says ``private: true`` at any depth."""
+    if isinstance(value, Mapping):
+        return value.get("private") is True or any(_says_private(item) for item in value.values())
+    return isinstance(value, list) and any(_says_private(item) for item in value)
+
+
+def _recipe_private(run: Path) -> bool:
+    from datakit.core.yaml import load_yaml
+
+    path = run / "recipe.yaml"
+    return path.exists() and _says_private(load_yaml(path).value)

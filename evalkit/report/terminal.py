@@ -1,0 +1,107 @@
+"""The table a person sees at the end of a run, 80 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from evalkit.report.items import examples
+from evalkit.report.model import main_gain
+from evalkit.report.words import format_loss, headline, interval, score, several, shorten, signed
+
+if TYPE_CHECKING:
+    from evalkit.compare import Row, SuiteMean
+    from evalkit.report.model import ArmResult, Report
+
+__all__ = ["WIDTH", "lines"]
+
+WIDTH = 80
+INDENT = 10
+
+_WORDS = {"pass": "PASS", "regressed": "REGRESSED", "unsure": "UNSURE"}
+
+
+def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
+    """Lines of the table; plain text, markup in users' texts is left as it is.
+
+    Args:
+        report: The report.
+        width: Columns.
+        count: Forgotten items shown at most.
+    """
+    ranked = report.ranked()
+    if not ranked:
+        return _block("GENERAL", "no arm was evaluated", width)
+    result = _task(report, ranked, width)
+    result += _general(report, ranked[0], width)
+    for arm in ranked[1:]:
+        result += _losses(report, arm, width)
+    for flip in examples(report, count):
+        text = f'e.g. "{shorten(flip.prompt, 60)}"  base: {shorten(flip.before, 30)}  '
+        result += _block("", f"{text}{flip.arm}: {shorten(flip.after, 30)}", width)
+    status, sentence = headline(report)
+    return result + _block(_WORDS[status], sentence.rstrip("."), width)
+
+
+def _block(label: str, text: str, width: int) -> list[str]:
+    room = width - INDENT
+    wrapped = textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
+    return [f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(wrapped)]
+
+
+def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
+    rows = [(arm, row) for arm in report.arms if (row := main_gain(arm.comparison)) is not None]
+    if not rows:
+        return []
+    first = rows[0][1]
+    parts = [f"{first.n:,} rows: base {score(first.before)}"]
+    parts += [f"{report.label(arm)} {score(row.after)}" for arm, row in rows]
+    result = _block("YOUR TASK", "  ".join(part.replace(" ", "\u00a0") for part in parts), width)
+    shown = main_gain(ranked[0].comparison)
+    if shown is not None:
+        texts = [f"{shown.metric} {signed(shown.difference)} {interval(shown.interval)}"]
+        texts += [f"{metric.name} {signed(metric.difference)} {interval(metric.interval)}" for metric in shown.metrics]
+        result += _block("", f"{report.label(ranked[0])}: {', '.join(texts)} {shown.verdict}", width)
+    return [line.replace("\u00a0", " ") for line in result]
+
+
+def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
+    rows = arm.comparison.general
+    if not rows:
+        return []
+    title = f"{report.label(arm)} - base, items"
+    result = [f"{'GENERAL':<{INDENT}}{shorten(title, 26):<26}before  after  points, 95 %"]
+    result += [_row(row.task, row, row.verdict) for row in rows]
+    mean = arm.comparison.suite_mean
+    if mean is not None and len(rows) > 1:
+        result.append(_row(f"all {several(len(rows))}", mean, mean.verdict))
+    for row in rows:
+        if row.verdict == "regressed" and (loss := format_loss(row)):
+            result += _block("", f"{row.task}: {loss}", width)
+    return result
+
+
+def _row(name: str, row: Row | SuiteMean, verdict: str) -> str:
+    from evalkit.compare import Row
+
+    figures = f"{row.n:>7,} {score(row.before):>10} {score(row.after):>6}" if isinstance(row, Row) else " " * 25
+    word = "REGRESSED" if verdict == "regressed" else verdict
+    return (
+        f"{'':<{INDENT}}{shorten(name, 14):<14}{figures} {signed(row.difference):>6} {interval(row.interval)}  {word}"
+    )
+
+
+def _losses(report: Report, arm: ArmResult, width: int) -> list[str]:
+    """An arm that is not shown in full: its regressed tasks, worst first, else its mean."""
+    lost = sorted((row for row in arm.comparison.general if row.verdict == "regressed"), key=lambda row: row.difference)
+    if not lost:
+        mean = arm.comparison.suite_mean
+        if mean is None:
+            return []
+        text = f"mean of {several(mean.tasks)} {signed(mean.difference)} {interval(mean.interval)} {mean.verdict}"
+        return _block("", f"{report.label(arm)}: {text}", width)
+    texts = [f"{row.task} {signed(row.difference)} {interval(row.interval)}" for row in lost[:3]]
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    reason = format_loss(lost[0])
+    explained = f" ({lost[0].task}: {reason})" if reason else ""
+    return _block("", f"{report.label(arm)}: REGRESSED {', '.join(texts)}{more}{explained}", width)

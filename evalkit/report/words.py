@@ -1,0 +1,113 @@
+"""Numbers and sentences as they stand in every form of the report: points, intervals, verdicts, the headline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evalkit.report.model import Report, main_gain
+
+if TYPE_CHECKING:
+    from evalkit.compare import Row
+    from evalkit.report.model import ArmResult
+
+__all__ = ["explanation", "format_loss", "headline", "interval", "points", "score", "several", "shorten", "signed"]
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def score(value: float) -> str:
+    """A score in [0, 1] as points: 72.9."""
+    return f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """The size of a difference in points: 1.3."""
+    return f"{100 * abs(value):.1f}"
+
+
+def signed(value: float) -> str:
+    """A difference in points with its sign: -0.7, +2.0, 0.0."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def interval(ends: tuple[float, float]) -> str:
+    """An interval in points: [-2.2, +0.8]."""
+    return f"[{signed(ends[0])}, {signed(ends[1])}]"
+
+
+def several(count: int) -> str:
+    """Small numbers as words."""
+    return NUMBERS[count] if count < len(NUMBERS) else f"{count:,}"
+
+
+def shorten(text: str | None, length: int) -> str:
+    """One line of at most ``length`` characters; the middle is left out, since a prompt ends with its question.
+
+    Lone surrogates become question marks: what is printed and written is valid UTF-8.
+    """
+    line = " ".join((text or "").encode("utf-8", "replace").decode().split())
+    if len(line) <= length:
+        return line
+    head = (length - 1) // 3
+    return f"{line[:head].rstrip()}…{line[len(line) - (length - 1 - head) :].lstrip()}"
+
+
+def format_loss(row: Row) -> str | None:
+    """``38 of 52 lost answers are a bare label of the new task``, where that explains a third or more."""
+    count = row.statuses.get("format", 0)
+    lost = sum(row.statuses.values())
+    if not count or 3 * count < lost:
+        return None
+    return f"{count:,} of {lost:,} lost answers are a bare label of the new task"
+
+
+def explanation(row: Row) -> str:
+    """One sentence on what a row's verdict says and what would settle it."""
+    ruled_out, tolerable = points(row.paired.ruled_out), points(row.margin)
+    if row.verdict == "gained":
+        return f"Gained at least {points(row.interval[0])} points."
+    if row.verdict == "held":
+        return f"A loss above {ruled_out} points is ruled out (tolerable: {tolerable})."
+    if row.verdict == "regressed":
+        sure = "certainly" if row.beyond_margin == "certain" else "possibly"
+        return f"Lost at least {points(row.interval[1])} points, {sure} more than the tolerable {tolerable}."
+    needed = f"; about {row.paired.items_needed:,} items would settle it" if row.paired.items_needed else ""
+    if row.interval[1] < 0:
+        return f"A loss in this row alone, not after correcting for the number of tasks{needed}."
+    return f"Only a loss above {ruled_out} points is ruled out (tolerable: {tolerable}){needed}."
+
+
+def headline(report: Report) -> tuple[str, str]:
+    """Status of the arm shown first, and the verdict on all arms in a sentence or two."""
+    ranked = report.ranked()
+    if not ranked:
+        return "unsure", "No arm was evaluated."
+    first = ranked[0]
+    sentences = [f"{report.label(first)}{_gain(first)}: {_lower(first.gate.sentence)}"]
+    if len(ranked) > 1:
+        by_status: dict[str, list[str]] = {}
+        for arm in ranked[1:]:
+            by_status.setdefault(arm.gate.status, []).append(_other(report, arm))
+        words = {"pass": "also passes", "unsure": "undecided", "regressed": "regressed"}
+        sentences += [f"{words[status].capitalize()}: {', '.join(names)}." for status, names in by_status.items()]
+    return first.gate.status, " ".join(sentences)
+
+
+def _gain(arm: ArmResult) -> str:
+    row = main_gain(arm.comparison)
+    if row is None:
+        return ""
+    return f", {signed(row.difference)} points on the task"
+
+
+def _other(report: Report, arm: ArmResult) -> str:
+    if arm.gate.status != "regressed":
+        return report.label(arm)
+    lost = sum(row.verdict == "regressed" for row in arm.comparison.general)
+    return f"{report.label(arm)} ({lost} of {len(arm.comparison.general)} tasks)" if lost else report.label(arm)
+
+
+def _lower(sentence: str) -> str:
+    first = sentence.split(" ", 1)[0]
+    return sentence[0].lower() + sentence[1:] if first in ("Nothing", "Not", "No") else sentence

@@ -1,0 +1,91 @@
+"""What has been evaluated once is not evaluated again: one entry per model and task under ``$DATAKIT_CACHE/evals``.
+
+The key is a hash of everything that determines the result: the bytes of the weights, adapter and tokenizer, the task's
+configuration and data, the settings, and the versions of the libraries. A checkpoint that changes under its path gets
+another key. Entries are two files, each written under a temporary name and renamed, the header last, so that several
+processes may write and a killed evaluation goes on with the tasks it lacks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from datakit.core.errors import NewerFormat, StorageError
+from datakit.core.hashing import json_digest
+from datakit.core.storage import read_json, read_table, write_json, write_table
+from evalkit.log import ITEMS, TaskInfo
+
+__all__ = ["Entry", "Store", "cache_folder", "entry_key"]
+
+#: Raised whenever the same inputs may give other rows.
+REVISION = 1
+
+
+def cache_folder() -> Path:
+    """``$DATAKIT_CACHE``, else the user's cache folder."""
+    if given := os.environ.get("DATAKIT_CACHE"):
+        return Path(given).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".cache") / "datakit"
+
+
+def entry_key(parts: Mapping[str, Any]) -> str:
+    """Key of an entry from everything that determines it."""
+    return json_digest({"revision": REVISION, **parts})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The result of one model on one task.
+
+    Attributes:
+        info: What a comparison must know of the task.
+        items: Rows of :data:`evalkit.log.ITEMS`.
+        settings: Of this task: few-shot, limit, generation, chat template.
+        recorded: Seconds, batch tokens, cut contexts.
+    """
+
+    info: TaskInfo
+    items: pa.Table
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    recorded: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """Entries under one folder.
+
+    Args:
+        folder: ``<cache>/evals`` where None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder if folder is not None else cache_folder() / "evals"
+
+    def get(self, key: str) -> Entry | None:
+        """The entry of that key; None where there is none, or one that cannot be read."""
+        try:
+            header = read_json(self.folder / key / "entry.json")
+            items = read_table(self.folder / key / "items.parquet").select(ITEMS.names).cast(ITEMS)
+            if items.num_rows != header["rows"]:
+                return None
+            return Entry(TaskInfo(**header["info"]), items, header["settings"], header["recorded"])
+        except (StorageError, NewerFormat, KeyError, TypeError, pa.ArrowException):
+            return None
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Keeps an entry; only the owner may read it, for it may hold private text."""
+        folder = self.folder / key
+        write_table(folder / "items.parquet", entry.items, private=True)
+        header = {
+            "rows": entry.items.num_rows,
+            "info": asdict(entry.info),
+            "settings": dict(entry.settings),
+            "recorded": dict(entry.recorded),
+        }
+        write_json(folder / "entry.json", header, private=True)

@@ -1,0 +1,90 @@
+"""Saving: a whole folder or nothing, safetensors only."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from datakit.core.storage import atomic_directory, write_json, write_text
+from train.adapters import Adapter
+from train.errors import TrainError
+from train.journal import Journal
+from train.manifest import FORMAT, Facts, card, manifest
+from train.models import no_progress_bars
+
+__all__ = ["check_output", "save"]
+
+MANIFEST = "train.json"
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "chat_template.jinja",
+)
+
+
+def check_output(output: Path) -> None:
+    """Refuses to replace what is not ours.
+
+    Raises:
+        TrainError: ``output`` is a file, or a folder with something else than an earlier model of ours.
+    """
+    if output.is_file():
+        raise TrainError("the output is a file; a folder is written", where=output)
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).exists():
+        raise TrainError(
+            f"the output folder exists and has no {MANIFEST}, so it is not replaced", where=output, hint="Give another"
+        )
+
+
+def save(
+    model: Any, adapter: Adapter, *, base: Path, output: Path, log: Path, facts: Facts, journal: Journal, dtype: Any
+) -> None:
+    """Writes weights, tokenizer, manifest, model card and log; the folder appears whole or not at all.
+
+    Args:
+        model: Trained.
+        adapter: Writes the weights.
+        base: Folder of the model it came from; the tokenizer's files are copied from there as they are.
+        output: Where the folder shall stand.
+        log: The log written while training; it moves into the folder.
+        facts: For the manifest.
+        journal: For the manifest.
+        dtype: Of the saved weights of a full model: that of the base, so that both are compared alike.
+    """
+    import torch
+
+    with atomic_directory(output) as folder:
+        if adapter.trains_base:
+            model = model.to(dtype)
+        _set_stop_tokens(model, facts.stop_tokens)
+        with no_progress_bars():
+            adapter.save(model, folder)
+        for name in _TOKENIZER_FILES:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, folder / name)
+        peak = torch.cuda.max_memory_allocated() if model.device.type == "cuda" else None
+        content = manifest(facts, journal, folder=folder, peak_memory=peak)
+        write_json(folder / MANIFEST, content, format=FORMAT)
+        write_text(folder / "README.md", card(facts, content))
+        for file in folder.glob("*.safetensors"):
+            shutil.copymode(folder / MANIFEST, file)  # safetensors writes files that only their owner may read
+        shutil.copyfile(log, folder / "log.jsonl")
+    log.unlink()
+
+
+def _set_stop_tokens(model: Any, stops: list[int]) -> None:
+    """Generation stops at the trained end of turn too: a base model's config often knows its EOS token only."""
+    settings = model.generation_config
+    known = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
+    merged = [id for id in known if id is not None]
+    merged += [id for id in stops if id not in merged]
+    settings.eos_token_id = merged[0] if len(merged) == 1 else merged

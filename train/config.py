@@ -1,0 +1,114 @@
+"""What a recipe says about one way to train: an :class:`Arm`. A list of learning rates or steps is a grid."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from train.adapters import ADAPTERS, adapter_named
+
+__all__ = ["Arm", "Replay"]
+
+Rate = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
+
+
+class Replay(BaseModel):
+    """General data mixed into training so that the model keeps what it knew.
+
+    Attributes:
+        source: Name of the source, ``from`` in a recipe.
+        share: Share of the rows of every epoch that are replayed; 1-5 % already shields (docs/training.md).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    source: str = Field(alias="from", min_length=1)
+    share: float = Field(default=0.05, gt=0, lt=1)
+
+
+class Arm(BaseModel):
+    """One way to train. Everything but the adapter has a default.
+
+    Attributes:
+        adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
+            come from the entry-point group ``train.adapters``.
+        rank: LoRA's rank; 16.
+        alpha: LoRA's scale is ``alpha / rank``; twice the rank.
+        dropout: LoRA's dropout; 0.
+        targets: Modules LoRA stands beside: ``all-linear``, or names as PEFT takes them.
+        learning_rate: Peak rate, or a list; 2e-4 for LoRA, 1e-5 for full (reasons: :mod:`train.adapters`).
+        epochs: Passes over the training rows, where ``steps`` is not given; 3.
+        steps: Optimizer steps, or a list.
+        batch_size: Rows that go through the model at once.
+        accumulate: Batches per optimizer step. The loss of a step is the sum over all its trained tokens divided by
+            their number, so ``batch_size: 4, accumulate: 4`` equals ``batch_size: 16`` and needs less memory.
+        schedule: Course of the rate after the warmup; ``linear`` as in Tulu 3 (arXiv 2411.15124).
+        warmup: Share of all steps in which the rate rises from 0; .03 as in Tulu 3.
+        weight_decay: AdamW's, on matrices only; 0 as in Tulu 3.
+        clip: Largest norm of the gradient; null for no clipping.
+        max_length: Longest row in tokens, longer ones lose their end; 2,048 or what the model holds.
+        precision: ``bfloat16`` computes in bfloat16 while what is trained stays float32; ``auto`` takes it on a GPU
+            that has it and float32 everywhere else.
+        replay: General data to mix in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adapter: str = "lora"
+    rank: Count | None = None
+    alpha: Rate | None = None
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    targets: str | list[str] | None = None
+    learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = 0.0  # the adapter's default is put in first
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    steps: Count | Annotated[list[Count], Field(min_length=1)] | None = None
+    batch_size: Count = 16
+    accumulate: Count = 1
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup: float = Field(default=0.03, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: Rate | None = 1.0
+    max_length: Annotated[int, Field(ge=2)] | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    replay: Replay | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        given = {key: item for key, item in value.items() if item is not None or key == "clip"}
+        name = given.get("adapter", "lora")
+        if not isinstance(name, str) or name not in ADAPTERS.names():
+            raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
+        foreign = [key for key in ADAPTER_OPTIONS if key in given and key not in defaults]
+        if foreign:
+            raise ValueError(f"{foreign[0]}: adapter '{name}' has no such setting")
+        if "epochs" in given and "steps" in given:
+            raise ValueError("epochs and steps exclude each other; give one")
+        if "alpha" in defaults and "alpha" not in given and isinstance(given.get("rank"), int):
+            defaults["alpha"] = 2.0 * given["rank"]
+        if "steps" not in given:
+            defaults["epochs"] = 3.0
+        return {**defaults, **given}
+
+    def grid(self) -> list[Arm]:
+        """All combinations of the lists, each a concrete arm; learning rates vary slowest. ``[self]`` without lists."""
+        rates = self.learning_rate if isinstance(self.learning_rate, list) else [self.learning_rate]
+        steps = self.steps if isinstance(self.steps, list) else [self.steps]
+        return [
+            self.model_copy(update={"learning_rate": rate, "steps": count})
+            for rate, count in itertools.product(rates, steps)
+        ]
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether a choice is still to be made, on validation loss alone."""
+        return isinstance(self.learning_rate, list) or isinstance(self.steps, list)

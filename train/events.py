@@ -1,0 +1,105 @@
+"""What training tells while it runs; the command line draws it, a test collects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+__all__ = ["Event", "Finished", "Preflight", "Progress", "Started", "StepDone", "Validated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """A few rows as the model will see them.
+
+    Attributes:
+        rows: Per row its pieces of text, each with whether it is trained.
+        truncated: Rows that lost their end.
+        dropped: Rows left out, because their whole answer lay behind the longest length.
+        max_length: That length, in tokens.
+    """
+
+    rows: list[list[tuple[str, bool]]]
+    truncated: int
+    dropped: int
+    max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """All is loaded and checked.
+
+    Attributes:
+        rows: Counts of rows by role: train, validation, replay; truncated and dropped of train.
+        steps: Optimizer steps to come.
+        trainable_parameters: Parameters that are trained.
+        total_parameters: All parameters, the adapter's included.
+        device: ``cpu`` or the GPU's name.
+        precision: ``float32`` or ``bfloat16``.
+    """
+
+    rows: Mapping[str, int]
+    steps: int
+    trainable_parameters: int
+    total_parameters: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One logging step.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        loss: Mean nats per trained token since the last logging step.
+        learning_rate: The rate of this step.
+        gradient_norm: Before clipping.
+        trained_tokens: Trained tokens so far.
+        tokens: Tokens that went through the model so far, without padding.
+        seconds: Spent training so far.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    trained_tokens: int
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The validation split was measured.
+
+    Attributes:
+        step: Optimizer steps done.
+        loss: Mean nats per trained token; None without a validation split.
+        probe: What the probe measured.
+    """
+
+    step: int
+    loss: float | None
+    probe: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The model is saved.
+
+    Attributes:
+        seconds: Of training, without loading and saving.
+        trained_tokens: Trained tokens.
+        tokens: All tokens that went through the model, without padding.
+    """
+
+    seconds: float
+    trained_tokens: int
+    tokens: int
+
+
+Event = Preflight | Started | StepDone | Validated | Finished
+Progress = Callable[[Event], None]

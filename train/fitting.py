@@ -1,0 +1,229 @@
+"""``fit``: from an arm and a built dataset to a model folder, top to bottom. The loop itself is in loop.py."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from datakit.core.chat import ChatSettings
+from datakit.core.hashing import tree_digest
+from datakit.core.require import require
+from datakit.core.storage import storage_errors
+from train.adapters import adapter_named
+from train.checkpoint import check_output, save
+from train.config import Arm
+from train.data import Stream, batches
+from train.errors import TrainError
+from train.events import Event, Finished, Preflight, Progress, Started
+from train.loop import Probe, memory_errors, run_steps
+from train.manifest import Facts, data_digest
+from train.models import load_model, stored_dtype
+from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
+from train.prepare import Prepared, prepare
+
+__all__ = ["TrainResult", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A trained model and how it went.
+
+    Attributes:
+        folder: Where the weights or the adapter lie, with train.json.
+        validation_loss: Mean nats per trained token after the last step; None without a validation split.
+        train_loss: The same over the last epoch of training.
+        steps: Optimizer steps.
+        seconds: Of training, without loading, validation and saving.
+        trained_tokens: Tokens trained.
+        trainable_parameters: Parameters trained.
+        total_parameters: All parameters, the adapter's included.
+        history: Per logging step and per validation one entry, as in train.json.
+    """
+
+    folder: Path
+    validation_loss: float | None
+    train_loss: float
+    steps: int
+    seconds: float
+    trained_tokens: int
+    trainable_parameters: int
+    total_parameters: int
+    history: list[dict[str, Any]]
+
+
+def fit(
+    arm: Arm,
+    *,
+    model: Path | str,
+    data: Path,
+    output: Path,
+    chat: ChatSettings | None = None,
+    seed: int = 0,
+    replay: Mapping[str, Path] | None = None,
+    probe: Probe | None = None,
+    progress: Progress | None = None,
+    offline: bool = False,
+) -> TrainResult:
+    """Trains one concrete arm and writes a model folder, whole or not at all.
+
+    While it runs, ``<output>.log.jsonl`` grows beside the output; at the end it moves into the folder, after a failure
+    it stays.
+
+    Args:
+        arm: What to train, with one learning rate and one number of steps (see :meth:`Arm.grid`).
+        model: Model folder or Hub name.
+        data: Folder made by ``datakit build``, or one Parquet file (then there is no validation).
+        output: Where the folder shall stand; an earlier one of ours is replaced.
+        chat: Chat settings, the same as in evaluation.
+        seed: Of data order, initialisation and dropout. Equal seeds on one CPU give equal bytes.
+        replay: Parquet files by source name, for an arm that replays.
+        probe: Called with the model and the step before the first step, after each epoch and at the end; what it
+            returns goes into the history. It sees the model in eval mode and must leave its weights alone.
+        progress: Receives events (:mod:`train.events`).
+        offline: Never ask the Hub.
+
+    Raises:
+        TrainError: A model, row or setting that cannot be used.
+        Unreachable: The Hub does not give the model out.
+        Diverged: The loss became NaN or infinite; nothing is written but the log.
+        OutOfMemory: Says what to change.
+        MissingDependency: PyTorch or transformers is not installed.
+    """
+    for module in ("torch", "transformers", "safetensors"):
+        require(module, extra="train")
+    if arm.is_grid:
+        raise TrainError("learning_rate or steps is a list", hint="Train each of arm.grid(), compare validation loss")
+    check_output(output)
+    chat = chat or ChatSettings()
+    log = output.with_name(f"{output.name}.log.jsonl")
+    with _logging(log, progress) as report, memory_errors(arm), _seeded(seed):
+        ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
+        lost = len(ready.train.dropped)
+        report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
+        return _train(arm, ready, str(model), output, log, chat=chat, seed=seed, probe=probe, report=report)
+
+
+def _train(
+    arm: Arm,
+    ready: Prepared,
+    name: str,
+    output: Path,
+    log: Path,
+    *,
+    chat: ChatSettings,
+    seed: int,
+    probe: Probe | None,
+    report: Callable[[Event], None],
+) -> TrainResult:
+    import torch
+
+    device, bfloat16 = _device(arm)
+    adapter = adapter_named(arm.adapter)
+    # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
+    dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
+    base = load_model(ready.folder, dtype)
+    base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
+    check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
+    model = adapter.apply(base, arm).to(device)
+    trainable, total = check_trainable(model)
+    before = fingerprint(model)
+
+    stream = Stream(
+        ready.train.rows,
+        replay=ready.replay.rows,
+        share=arm.replay.share if arm.replay else 0.0,
+        rows_per_step=arm.batch_size * arm.accumulate,
+        seed=seed,
+    )
+    steps = _steps(arm, stream)
+    pad = ready.stop_tokens[0]
+    facts = Facts(
+        arm=arm,
+        seed=seed,
+        model=name,
+        model_digest=tree_digest(ready.folder, ("*.safetensors",)),
+        data_digest=data_digest(ready.files),
+        chat=chat,
+        rows=ready.counts,
+        steps=steps,
+        steps_per_epoch=stream.steps_per_epoch,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        device=torch.cuda.get_device_name() if device == "cuda" else device,
+        precision="bfloat16" if bfloat16 else "float32",
+        max_length=ready.max_length,
+        stop_tokens=ready.stop_tokens,
+    )
+    report(Started(facts.rows, steps, trainable, total, facts.device, facts.precision))
+    validation = batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad)
+    journal = run_steps(
+        model, stream, validation, arm, steps=steps, pad=pad, bfloat16=bfloat16, probe=probe, report=report
+    )
+    check_changed(before, model)
+    stored = getattr(torch, stored_dtype(ready.folder))
+    save(model, adapter, base=ready.folder, output=output, log=log, facts=facts, journal=journal, dtype=stored)
+    report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
+    return TrainResult(
+        folder=output,
+        validation_loss=journal.validation_loss,
+        train_loss=journal.mean_loss(after=steps - stream.steps_per_epoch),
+        steps=steps,
+        seconds=journal.seconds,
+        trained_tokens=journal.trained_tokens,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        history=journal.history,
+    )
+
+
+def _steps(arm: Arm, stream: Stream) -> int:
+    if isinstance(arm.steps, int):
+        return arm.steps
+    return max(1, math.ceil((arm.epochs or 0) * stream.steps_per_epoch))
+
+
+def _device(arm: Arm) -> tuple[str, bool]:
+    """The device, and whether to compute in bfloat16."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if arm.precision == "auto":
+        return device, device == "cuda" and torch.cuda.is_bf16_supported()
+    return device, arm.precision == "bfloat16"
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds initialisation and dropout, and leaves the caller's random state as it was."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _logging(path: Path, progress: Progress | None) -> Iterator[Callable[[Event], None]]:
+    """Writes every event as a line, but no training text; hands it to ``progress`` too."""
+    with contextlib.ExitStack() as stack:
+        streams: list[TextIO] = []
+
+        def report(event: Event) -> None:
+            entry = {"event": type(event).__name__.lower(), **asdict(event)}
+            if isinstance(event, Preflight):
+                del entry["rows"]
+            with storage_errors(path):
+                if not streams:  # a run that is refused leaves no empty log
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    streams.append(stack.enter_context(path.open("w", encoding="utf-8")))
+                streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
+                streams[0].flush()
+            if progress is not None:
+                progress(event)
+
+        yield report

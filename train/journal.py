@@ -1,0 +1,119 @@
+"""What a training run writes down as it goes: losses, tokens, time; and the one place where a NaN is noticed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from train.errors import Diverged
+from train.events import Event, StepDone, Validated
+from train.masking import Row
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Collects a run's history and reports events.
+
+    Args:
+        steps: Optimizer steps to come.
+        report: Receives StepDone and Validated.
+
+    Attributes:
+        history: One entry per logging step (step, loss, learning_rate, gradient_norm, trained_tokens) and per
+            validation (step, validation_loss, and what the probe measured).
+        trained_tokens: Tokens trained so far.
+        tokens: All tokens that went through the model so far, without padding.
+    """
+
+    def __init__(self, steps: int, report: Callable[[Event], None]) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.trained_tokens = 0
+        self.tokens = 0
+        self._steps, self._report = steps, report
+        self._nll: torch.Tensor | float = 0.0
+        self._since = 0
+        self._seconds, self._started = 0.0, math.nan
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, without validation."""
+        return self._seconds if math.isnan(self._started) else self._seconds + time.perf_counter() - self._started
+
+    def resume(self) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stops the clock."""
+        self._seconds, self._started = self.seconds, math.nan
+
+    def count(self, rows: Sequence[Row], nll: torch.Tensor) -> None:
+        """Adds one step's rows and their summed loss, without looking at it: a GPU would have to wait."""
+        trained = sum(int(row.trained.sum()) for row in rows)
+        self.trained_tokens += trained
+        self.tokens += sum(len(row) for row in rows)
+        self._since += trained
+        self._nll = self._nll + nll
+
+    def log(self, step: int, *, learning_rate: float, norm: torch.Tensor) -> None:
+        """Writes down the mean loss since the last call.
+
+        Raises:
+            Diverged: Loss or gradient is NaN or infinite.
+        """
+        loss, gradient = float(self._nll) / self._since, float(norm)
+        for what, value in (("loss", loss), ("gradient", gradient)):
+            self._finite(what, value, step, learning_rate)
+        self.history.append(
+            {
+                "step": step,
+                "loss": loss,
+                "learning_rate": learning_rate,
+                "gradient_norm": gradient,
+                "trained_tokens": self._since,
+            }
+        )
+        counts = (self.trained_tokens, self.tokens, self.seconds)
+        self._report(StepDone(step, self._steps, loss, learning_rate, gradient, *counts))
+        self._nll, self._since = 0.0, 0
+
+    def validated(self, step: int, loss: float | None, probe: Mapping[str, float]) -> None:
+        """Writes down a validation.
+
+        Raises:
+            Diverged: The validation loss is NaN or infinite.
+        """
+        if loss is not None:
+            rates = [entry["learning_rate"] for entry in self.history if "learning_rate" in entry]
+            self._finite("validation loss", loss, step, rates[-1] if rates else None)
+        if loss is not None or probe:
+            self.history.append({"step": step, "validation_loss": loss, **probe})
+        self._report(Validated(step, loss, dict(probe)))
+
+    @property
+    def validation_loss(self) -> float | None:
+        """The last one; None without a validation split."""
+        losses = [entry["validation_loss"] for entry in self.history if "validation_loss" in entry]
+        return losses[-1] if losses else None
+
+    def mean_loss(self, *, after: int) -> float:
+        """Mean nats per trained token over the logged steps after one."""
+        entries = [entry for entry in self.history if "loss" in entry and entry["step"] > after]
+        tokens = sum(entry["trained_tokens"] for entry in entries)
+        return float(sum(entry["loss"] * entry["trained_tokens"] for entry in entries) / tokens)
+
+    def _finite(self, what: str, value: float, step: int, learning_rate: float | None) -> None:
+        if math.isfinite(value):
+            return
+        if learning_rate is None:
+            raise Diverged(f"the {what} is {value} before the first step", hint="The model's weights are broken")
+        raise Diverged(
+            f"the {what} became {value} at step {step} of {self._steps} (learning rate {learning_rate:g})",
+            hint="Lower learning_rate, lengthen warmup or clip the gradient; no model was written",
+        )

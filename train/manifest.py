@@ -1,0 +1,148 @@
+"""What stands beside the weights: train.json for programs, a model card for people. Neither holds training text."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datakit.core.chat import ChatSettings
+from datakit.core.hashing import digest, file_digest
+from train.config import Arm
+
+if TYPE_CHECKING:
+    from train.journal import Journal
+
+__all__ = ["FORMAT", "Facts", "card", "data_digest", "manifest"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a run before it starts.
+
+    Attributes:
+        arm: The concrete arm.
+        seed: Of data order, initialisation and dropout.
+        model: As the user named it.
+        model_digest: Of its weights.
+        data_digest: Of the training, validation and replay files.
+        chat: Chat settings.
+        rows: Counts of rows: train, validation, replay; truncated and dropped of train.
+        steps: Optimizer steps.
+        steps_per_epoch: Steps in which every training row comes once.
+        trainable_parameters: Parameters that are trained.
+        total_parameters: All, the adapter's included.
+        device: ``cpu`` or the GPU's name.
+        precision: ``float32`` or ``bfloat16``.
+        max_length: Longest row in tokens.
+        stop_tokens: Ids that end an answer.
+    """
+
+    arm: Arm
+    seed: int
+    model: str
+    model_digest: str
+    data_digest: str
+    chat: ChatSettings
+    rows: Mapping[str, int]
+    steps: int
+    steps_per_epoch: int
+    trainable_parameters: int
+    total_parameters: int
+    device: str
+    precision: str
+    max_length: int
+    stop_tokens: list[int]
+
+
+def data_digest(files: Mapping[str, list[Path]]) -> str:
+    """Hash of the files' bytes by role (train, validation, replay); their names and places do not matter."""
+    parts: list[str] = []
+    for role in sorted(files):
+        parts += [role, *(file_digest(path) for path in files[role])]
+    return digest(*parts)
+
+
+def manifest(facts: Facts, journal: Journal, *, folder: Path, peak_memory: int | None) -> dict[str, Any]:
+    """The content of train.json.
+
+    Args:
+        facts: Known before.
+        journal: What the loop wrote down.
+        folder: With the saved weights, for their size.
+        peak_memory: Bytes on the GPU at most; None on the CPU.
+    """
+    return {
+        "arm": json.loads(facts.arm.model_dump_json(by_alias=True, exclude_none=True)),
+        "seed": facts.seed,
+        "model": facts.model,
+        "model_digest": facts.model_digest,
+        "data_digest": facts.data_digest,
+        "chat": facts.chat.model_dump(),
+        "rows": dict(facts.rows),
+        "max_length": facts.max_length,
+        "stop_tokens": facts.stop_tokens,
+        "steps": facts.steps,
+        "steps_per_epoch": facts.steps_per_epoch,
+        "train_loss": journal.mean_loss(after=facts.steps - facts.steps_per_epoch),
+        "validation_loss": journal.validation_loss,
+        "trained_tokens": journal.trained_tokens,
+        "tokens": journal.tokens,
+        "seconds": round(journal.seconds, 3),
+        "tokens_per_second": round(journal.tokens / journal.seconds, 1),
+        "trained_tokens_per_second": round(journal.trained_tokens / journal.seconds, 1),
+        "trainable_parameters": facts.trainable_parameters,
+        "total_parameters": facts.total_parameters,
+        "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        "peak_memory": peak_memory,
+        "device": facts.device,
+        "precision": facts.precision,
+        "versions": _versions(),
+        "history": journal.history,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("datakit", "torch", "transformers", "peft", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def card(facts: Facts, content: Mapping[str, Any]) -> str:
+    """The model card README.md: what it was made from and how, without a path of this machine."""
+    base = Path(facts.model).name if Path(facts.model).exists() else facts.model
+    adapter = facts.arm.adapter
+    front = ["---", f"library_name: {'transformers' if adapter == 'full' else 'peft'}"]
+    if base == facts.model:
+        front.append(f"base_model: {json.dumps(base)}")
+    front += ["tags: [datakit]", "---"]
+    rows = facts.rows
+    replay = f", {rows['replay']:,} to replay from" if rows["replay"] else ""
+    loss = content["validation_loss"]
+    lines = [
+        *front,
+        f"# {base}, fine-tuned ({adapter})",
+        "",
+        f"Made with datakit from `{base}` (weights {facts.model_digest[:12]}).",
+        "",
+        f"- data: {rows['train']:,} training rows{replay}, digest {facts.data_digest[:12]}",
+        f"- {facts.steps:,} steps of {facts.arm.batch_size * facts.arm.accumulate} rows, "
+        f"learning rate {facts.arm.learning_rate:g} ({facts.arm.schedule}), seed {facts.seed}",
+        f"- {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters trained",
+        f"- training loss {content['train_loss']:.4f}"
+        + ("" if loss is None else f", validation loss {loss:.4f}")
+        + " nats per trained token",
+        "",
+        "Everything else is in `train.json`.",
+    ]
+    return "\n".join(lines) + "\n"

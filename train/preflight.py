@@ -1,0 +1,136 @@
+"""Checks before the first step and after the last: what would otherwise be found out hours later, or never."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from train.errors import TrainError
+from train.masking import Row
+
+__all__ = [
+    "check_changed",
+    "check_rows",
+    "check_trainable",
+    "check_vocabulary",
+    "fingerprint",
+    "marked",
+    "segments",
+    "stop_tokens",
+]
+
+
+def segments(row: Row, tokenizer: Any) -> list[tuple[str, bool]]:
+    """A row decoded, in pieces of text that are trained or not, special tokens written out."""
+    pieces: list[tuple[str, bool]] = []
+    before, start = "", 0
+    trained = [bool(value) for value in row.trained]
+    for stop in range(1, len(row) + 1):
+        if stop < len(row) and trained[stop] == trained[start]:
+            continue
+        # The whole text so far, because a tokenizer decodes a piece alone without the space before it.
+        text = tokenizer.decode(row.ids[:stop].tolist(), clean_up_tokenization_spaces=False)
+        pieces.append((text[len(before) :], trained[start]))
+        before, start = text, stop
+    return pieces
+
+
+def marked(pieces: Sequence[tuple[str, bool]]) -> str:
+    """Pieces as plain text with the trained ones in ⟦ ⟧."""
+    return "".join(f"⟦{text}⟧" if trained else text for text, trained in pieces)
+
+
+def stop_tokens(end_ids: Sequence[int], tokenizer: Any) -> list[int]:
+    """The first special token of an answer's end: what generation has to stop at.
+
+    Raises:
+        TrainError: There is none, so that a trained model would never stop.
+    """
+    special = {*tokenizer.all_special_ids}
+    special |= {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    found = [id for id in end_ids if id in special]
+    if not found:
+        raise TrainError(
+            "the chat template puts no end-of-turn token after an answer, so the model would never learn to stop",
+            hint="Mend the template, or set chat.template: none",
+        )
+    return found[:1]
+
+
+def check_rows(rows: Sequence[Row], tokenizer: Any, *, end_ids: Sequence[int] = ()) -> None:
+    """Looks at every row.
+
+    Args:
+        rows: Encoded rows.
+        tokenizer: Theirs.
+        end_ids: Every row that was not cut has to end with these, trained; none for plain text.
+
+    Raises:
+        TrainError: A row with no trained token, with two BOS tokens, or whose end is not trained; names the row.
+    """
+    bos = tokenizer.bos_token_id
+    ending = list(end_ids)
+    for row in rows:
+        where = f"row {row.id}"
+        if not row.trained.any():
+            raise TrainError("no trained token", where=where)
+        if bos is not None and len(row) > 1 and row.ids[0] == bos and row.ids[1] == bos:
+            raise TrainError(
+                "begins with two BOS tokens", where=where, hint="Take the BOS out of the chat template or the text"
+            )
+        if ending and not row.truncated:
+            last = row.ids[-len(ending) :].tolist()
+            if last != ending or not row.trained[-len(ending) :].all():
+                raise TrainError("the end of the turn is not trained, the model would not learn to stop", where=where)
+
+
+def check_vocabulary(model: Any, tokenizer: Any, rows: Sequence[Row]) -> None:
+    """Every token of the data has an embedding.
+
+    Raises:
+        TrainError: The tokenizer belongs to another model.
+    """
+    held = model.get_input_embeddings().weight.shape[0]
+    highest = max(int(row.ids.max()) for row in rows)
+    if highest >= held:
+        raise TrainError(
+            f"the tokenizer ({len(tokenizer)} tokens) makes token {highest}, the model has {held} embeddings",
+            hint="Use the tokenizer that belongs to the model",
+        )
+
+
+def check_trainable(model: Any) -> tuple[int, int]:
+    """Numbers of trainable and of all parameters.
+
+    Raises:
+        TrainError: Nothing is trainable.
+    """
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if not trainable:
+        raise TrainError("nothing is trainable: the adapter found none of its targets in the model")
+    return trainable, total
+
+
+def fingerprint(model: Any) -> dict[str, float]:
+    """A sum per trainable tensor, in float64: cheap, and an update that leaves all of them equal does not happen."""
+    import torch
+
+    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    sums = [value.detach().sum(dtype=torch.float64) for _, value in named]
+    return {name: float(total) for (name, _), total in zip(named, sums, strict=True)}
+
+
+def check_changed(before: dict[str, float], model: Any) -> int:
+    """Compares with the fingerprint from before the first step; returns how many tensors changed.
+
+    Raises:
+        TrainError: None did.
+    """
+    after = fingerprint(model)
+    changed = sum(after[name] != value for name, value in before.items())
+    if not changed:
+        raise TrainError(
+            "training changed no weight at all", hint="Raise the learning rate; weights as they were are not saved"
+        )
+    return changed

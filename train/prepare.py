@@ -1,0 +1,116 @@
+"""Everything before the model is loaded: tokenizer, encoded rows, and the checks on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datakit.core.chat import ChatSettings, ends_turn
+from train.config import Arm
+from train.data import Encoded, encode_rows, find_files, read_files
+from train.errors import TrainError
+from train.models import find_model, load_tokenizer, longest_length
+from train.preflight import check_rows, segments, stop_tokens
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Data ready for a model.
+
+    Attributes:
+        folder: The model's folder.
+        tokenizer: The model's.
+        train: Training rows.
+        validation: Validation rows; may be empty.
+        replay: Rows to replay; empty where the arm does not.
+        files: The files by role.
+        max_length: Longest row in tokens.
+        stop_tokens: Ids that end an answer.
+    """
+
+    folder: Path
+    tokenizer: Any
+    train: Encoded
+    validation: Encoded
+    replay: Encoded
+    files: Mapping[str, list[Path]]
+    max_length: int
+    stop_tokens: list[int]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows to train on, to validate on, to replay; training rows that lost their end, or were left out."""
+        return {
+            "train": len(self.train.rows),
+            "validation": len(self.validation.rows),
+            "replay": len(self.replay.rows),
+            "truncated": self.train.truncated,
+            "dropped": len(self.train.dropped),
+        }
+
+    def preview(self, rows: int = 3) -> list[list[tuple[str, bool]]]:
+        """The first training rows decoded, in pieces that are trained or not."""
+        return [segments(row, self.tokenizer) for row in self.train.rows[:rows]]
+
+
+def prepare(
+    arm: Arm,
+    *,
+    model: Path | str,
+    data: Path,
+    chat: ChatSettings | None = None,
+    replay: Mapping[str, Path] | None = None,
+    offline: bool = False,
+) -> Prepared:
+    """Encodes a dataset for a model and checks every row; loads the tokenizer, not the weights.
+
+    Raises:
+        TrainError: A model, file or row that cannot be used; rows are named.
+        Unreachable: The Hub does not give the model out.
+    """
+    chat = chat or ChatSettings()
+    folder = find_model(model, offline=offline)
+    tokenizer = load_tokenizer(folder)
+    max_length = longest_length(folder, arm.max_length)
+    end = ends_turn(tokenizer, chat)
+    end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"]
+    stops = stop_tokens(end_ids, tokenizer)
+
+    files = {**find_files(data), "replay": _replay_files(arm, replay or {})}
+    encoded = {}
+    for role, paths in files.items():
+        plain = role == "replay"
+        encoded[role] = (
+            encode_rows(read_files(paths), tokenizer, chat, end=end, max_length=max_length, plain_text=plain)
+            if paths
+            else Encoded()
+        )
+        check_rows(encoded[role].rows, tokenizer, end_ids=() if plain else end_ids)
+    for role in ("train", "replay"):
+        if files[role] and not encoded[role].rows:
+            cut = len(encoded[role].dropped)
+            why = f"all {cut} answers lie behind max_length {max_length}" if cut else "it has no rows"
+            raise TrainError(f"nothing to train on in '{role}': {why}", where=files[role][0])
+    return Prepared(
+        folder=folder,
+        tokenizer=tokenizer,
+        train=encoded["train"],
+        validation=encoded["validation"],
+        replay=encoded["replay"],
+        files=files,
+        max_length=max_length,
+        stop_tokens=stops,
+    )
+
+
+def _replay_files(arm: Arm, replay: Mapping[str, Path]) -> list[Path]:
+    if arm.replay is None:
+        return []
+    if arm.replay.source not in replay:
+        known = ", ".join(sorted(replay)) or "none"
+        raise TrainError(f"replay.from: no replay source named '{arm.replay.source}'", hint=f"Known: {known}")
+    return [replay[arm.replay.source]]
