@@ -50,7 +50,9 @@ def main() -> None:
         rows.append(row)
         for name, arm in row["arms"].items():
             general = "-" if arm["general"] is None else f"{100 * arm['general']:+6.1f}"
-            print(f"{seed:>4} {name:<10} gain {100 * arm['gain']:+6.1f}  general {general}  lost {len(arm['regressed'])}")
+            print(
+                f"{seed:>4} {name:<10} gain {100 * arm['gain']:+6.1f}  general {general}  lost {len(arm['regressed'])}"
+            )
         print(f"{seed:>4} {row['lesson']['keeper']} spared {100 * row['lesson']['spared']:.1f}, {row['seconds']} s")
     shown = sum(row["lesson"]["shown"] for row in rows)
     print(f"shown by {shown} of {len(rows)} seeds")

@@ -158,6 +158,23 @@ class Session:
         order = [(name, "ascending") for name in ("task", "item_id", "metric", "filter")]
         return EvalLog(LogHeader(**{**header, "recorded": recorded}), items.sort_by(order))
 
+    def sizes(self, suite: Suite | SuiteTask | str | Path) -> dict[str, int]:
+        """Number of items of each task, without evaluating any.
+
+        Raises:
+            EvalError: A task that cannot be made.
+        """
+        from evalkit.engine import build_task, quiet_engine
+
+        tokenizer = None if self.mock else self.load()[1]
+        counts: dict[str, int] = {}
+        with quiet_engine(offline=self.offline):
+            for task in _suite(suite).tasks:
+                made = build_task(task.source, task.setup(tokenizer, self.chat, 0), task.name)
+                all_items = len(made.eval_docs)
+                counts[task.name] = min(all_items, task.limit or all_items)
+        return counts
+
     def _key(self, task: SuiteTask, digests: Mapping[str, str], *, seed: int, limit: int | None) -> str:
         return entry_key(
             {

@@ -11,6 +11,7 @@ from train.adapters import Adapter
 from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
+from train.models import no_progress_bars
 
 __all__ = ["check_output", "save"]
 
@@ -67,8 +68,6 @@ def save(
         _set_stop_tokens(model, facts.stop_tokens)
         with no_progress_bars():
             adapter.save(model, folder)
-        for file in folder.glob("*.safetensors"):
-            file.chmod(0o666 & ~_umask())
         for name in _TOKENIZER_FILES:
             if (base / name).is_file():
                 shutil.copyfile(base / name, folder / name)
@@ -76,6 +75,8 @@ def save(
         content = manifest(facts, journal, folder=folder, peak_memory=peak)
         write_json(folder / MANIFEST, content, format=FORMAT)
         write_text(folder / "README.md", card(facts, content))
+        for file in folder.glob("*.safetensors"):
+            shutil.copymode(folder / MANIFEST, file)  # safetensors writes files that only their owner may read
         shutil.copyfile(log, folder / "log.jsonl")
     log.unlink()
 

@@ -57,7 +57,8 @@ class StepDone:
         learning_rate: The rate of this step.
         gradient_norm: Before clipping.
         trained_tokens: Trained tokens so far.
-        seconds: Since the first step.
+        tokens: Tokens that went through the model so far, without padding.
+        seconds: Spent training so far.
     """
 
     step: int
@@ -66,6 +67,7 @@ class StepDone:
     learning_rate: float
     gradient_norm: float
     trained_tokens: int
+    tokens: int
     seconds: float
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from datakit.core.chat import ChatSettings
 from datakit.core.hashing import tree_digest
@@ -209,19 +209,20 @@ def _seeded(seed: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _logging(path: Path, progress: Progress | None) -> Iterator[Callable[[Event], None]]:
     """Writes every event as a line, but no training text; hands it to ``progress`` too."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w", encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        streams: list[TextIO] = []
 
-    def report(event: Event) -> None:
-        entry = asdict(event)
-        if isinstance(event, Preflight):
-            del entry["rows"]
-        with storage_errors(path):
-            stream.write(json.dumps({"event": type(event).__name__.lower(), **entry}, ensure_ascii=False) + "\n")
-            stream.flush()
-        if progress is not None:
-            progress(event)
+        def report(event: Event) -> None:
+            entry = {"event": type(event).__name__.lower(), **asdict(event)}
+            if isinstance(event, Preflight):
+                del entry["rows"]
+            with storage_errors(path):
+                if not streams:  # a run that is refused leaves no empty log
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    streams.append(stack.enter_context(path.open("w", encoding="utf-8")))
+                streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
+                streams[0].flush()
+            if progress is not None:
+                progress(event)
 
-    with stream:
         yield report

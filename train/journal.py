@@ -79,7 +79,8 @@ class Journal:
                 "trained_tokens": self._since,
             }
         )
-        self._report(StepDone(step, self._steps, loss, learning_rate, gradient, self.trained_tokens, self.seconds))
+        counts = (self.trained_tokens, self.tokens, self.seconds)
+        self._report(StepDone(step, self._steps, loss, learning_rate, gradient, *counts))
         self._nll, self._since = 0.0, 0
 
     def validated(self, step: int, loss: float | None, probe: Mapping[str, float]) -> None:

@@ -33,7 +33,7 @@ def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, 
     Examples:
       $ datakit build support.yaml -o runs/tickets
       $ datakit build support.yaml -o runs/tickets --seed 2 --json
-    """  # noqa: D301  (click wants the character)
+    """
     from datakit.build import build
     from datakit.cli.console import console, print_json
     from datakit.recipe import read_data_recipe

@@ -30,6 +30,7 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     from datakit.cli.console import console, print_json
     from datakit.experiment.plan import check
     from datakit.experiment.recipe import read_recipe
+    from datakit.experiment.summary import build_lines
 
     read = read_recipe(recipe)
     plan = check(read)
@@ -44,7 +45,7 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
 
         out.print(f"[bold]{head:<9}[/bold] {escape(text)}", soft_wrap=True)
 
-    for number, line in enumerate(plan.built.lines()):
+    for number, line in enumerate(build_lines(plan.built)):
         say("build" if number == 0 else "", line)
     for number, pieces in enumerate(plan.preview):
         say("rows" if number == 0 else "", _plain(pieces))

@@ -56,7 +56,7 @@ def command(
     Examples:
       $ datakit compare runs/support/evals/base runs/support/evals/lora-1 -o comparison
       $ datakit compare pocket runs/support/models/full-1 --suite pocket --limit 20 -o comparison
-    """  # noqa: D301 - \b is click\'s mark for text that keeps its lines
+    """
     from datakit.cli.console import console, print_json
     from datakit.core.chat import ChatSettings
     from datakit.core.require import own_package

@@ -24,7 +24,7 @@ def command(run: Path, arm: str | None, allow_unsure: bool, as_json: bool, quiet
     Examples:
       $ datakit gate runs/support --arm lora
       $ datakit gate runs/support --allow-unsure --json
-    """  # noqa: D301 - \b is click\'s mark for text that keeps its lines
+    """
     from datakit.cli.console import console, print_json
     from datakit.core.require import own_package
 

@@ -25,7 +25,7 @@ def command(run: Path, output: Path | None, arm: str | None, seed: int, as_json:
     Examples:
       $ datakit report runs/support
       $ datakit report runs/support --json
-    """  # noqa: D301 - \b is click\'s mark for text that keeps its lines
+    """
     from datakit.cli.console import console, print_json
     from datakit.core.require import own_package
 

@@ -30,7 +30,7 @@ def command(run: Path, example: str, raw: bool, as_json: bool, quiet: bool) -> N
     Examples:
       $ datakit why runs/support tickets.csv:2
       $ datakit why runs/support tickets.csv:2 --json
-    """  # noqa: D301  (click wants the character)
+    """
     from dataclasses import asdict
 
     from datakit.cli.console import console, print_json

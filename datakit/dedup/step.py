@@ -185,7 +185,7 @@ def _cluster_ids(result: DedupResult, ids: Sequence[str], table: pa.Table) -> li
 
     for mine, before in zip(own, earlier, strict=True):
         left, right = find(mine), find(before or mine)
-        root[right] = left
+        root[max(left, right)] = min(left, right)
     return [find(name) for name in own]
 
 

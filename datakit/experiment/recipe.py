@@ -16,7 +16,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.errors import RecipeError
 from datakit.core.require import own_package
 from datakit.core.yaml import Document
-from datakit.recipe import DataRecipe, read_data_recipe, validation_message
+from datakit.recipe import DataRecipe, read_data_recipe, recipe_error
 
 if TYPE_CHECKING:
     from train import Arm
@@ -101,11 +101,6 @@ class Recipe:
     offline: bool
 
 
-def _invalid(error: ValidationError, document: Document, prefix: tuple[str, ...] = ()) -> RecipeError:
-    keys, message = validation_message(error)
-    return RecipeError(message, where=document.where((*prefix, *keys)))
-
-
 def _arms(document: Document) -> dict[str, Arm]:
     own_package("train")
     import re
@@ -128,7 +123,7 @@ def _arms(document: Document) -> dict[str, Arm]:
         try:
             arms[str(name)] = Arm.model_validate(settings or {})
         except ValidationError as error:
-            raise _invalid(error, document, ("arms", name)) from None
+            raise recipe_error(error, document, ["arms", str(name)], Arm) from None
     return arms
 
 
@@ -158,10 +153,10 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
     try:
         head = _Head.model_validate({key: value[key] for key in _Head.model_fields if key in value})
     except ValidationError as error:
-        raise _invalid(error, document) from None
+        raise recipe_error(error, document, [], _Head) from None
     arms = _arms(document)
     _check_replay(arms, data, document)
-    if head.evaluate.task == "test" and not any("split" in step.name for step in data.steps):
+    if head.evaluate.task == "test" and not any(step.name == "split" for step in data.steps):
         raise RecipeError(
             "the task is the built test split, but no split step makes one",
             where=document.where(("evaluate", "task")),

@@ -20,6 +20,8 @@ from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.recipe import Recipe, read_recipe
+from datakit.experiment.summary import build_lines
+from datakit.ledger import StepCount
 
 if TYPE_CHECKING:
     from evalkit.report import Report
@@ -52,12 +54,20 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 
 def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
-    def heard(step: str, fraction: float) -> None:
-        listen(Event("build", step, step, fraction, final=False))
+    def heard(count: StepCount) -> None:
+        listen(Event("build", count.name, f"{count.name} {count.rows_out:,} rows", final=False))
 
     with _alone(layout):
-        result = build(recipe.data, output=layout.root, seed=recipe.seeds[0], folder=recipe.folder, progress=heard)
-    for line in result.lines():
+        result = build(
+            recipe.data,
+            output=layout.root,
+            seed=recipe.seeds[0],
+            folder=recipe.folder,
+            name=recipe.name,
+            offline=recipe.offline,
+            progress=heard,
+        )
+    for line in build_lines(result):
         listen(Event("build", "data", line))
     return result
 

@@ -21,24 +21,10 @@ __all__ = ["LABELS", "Written", "write_task"]
 LABELS = QUEUES
 
 _SHARES = (30, 20, 22, 16, 12)
-_SURNAMES = [
-    "Archer",
-    "Brook",
-    "Carter",
-    "Dale",
-    "Ellis",
-    "Fox",
-    "Grant",
-    "Hale",
-    "Irving",
-    "Jones",
-    "Keller",
-    "Lane",
-    "Moss",
-    "North",
-    "Owens",
-    "Price",
-]
+_SURNAMES = (
+    *("Archer", "Brook", "Carter", "Dale", "Ellis", "Fox", "Grant", "Hale"),
+    *("Irving", "Jones", "Keller", "Lane", "Moss", "North", "Owens", "Price"),
+)
 _CARDS = ("4111 1111 1111 1111", "4012 8888 8888 1881", "5555 5555 5555 4444", "5105 1051 0510 5100")
 _NETWORKS = ("192.0.2", "198.51.100", "203.0.113")
 

@@ -22,96 +22,40 @@ __all__ = [
     "facts",
 ]
 
-NAMES = [
-    "Ada",
-    "Ben",
-    "Cora",
-    "Dan",
-    "Eva",
-    "Finn",
-    "Gina",
-    "Hugo",
-    "Ida",
-    "Jon",
-    "Kira",
-    "Leo",
-    "Mia",
-    "Ned",
-    "Olga",
-    "Paul",
-    "Rita",
-    "Sam",
-    "Tina",
-    "Uri",
-    "Vera",
-    "Walt",
-    "Yara",
-    "Zoe",
-]
-THINGS = [
-    "lamp",
-    "coin",
-    "boat",
-    "book",
-    "drum",
-    "kite",
-    "ring",
-    "rope",
-    "clock",
-    "spoon",
-    "table",
-    "chair",
-    "phone",
-    "radio",
-    "camera",
-    "watch",
-    "jacket",
-    "mirror",
-    "kettle",
-    "basket",
-    "bottle",
-    "pencil",
-    "blanket",
-    "suitcase",
-]
-ROLES = [
-    "baker",
-    "pilot",
-    "nurse",
-    "farmer",
-    "miner",
-    "sailor",
-    "tailor",
-    "singer",
-    "painter",
-    "teacher",
-    "guard",
-    "cook",
-]
-PLACES = ["park", "tower", "garden", "harbor", "market", "library", "museum", "station", "school", "church"]
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-COLOURS = ["red", "blue", "green", "white", "black", "yellow", "brown", "grey"]
-GOOD = ["tasty", "fresh", "pleasant", "lovely", "splendid", "charming", "bright", "clever"]
-BAD = ["awful", "boring", "nasty", "gloomy", "dreadful", "clumsy", "ugly", "dull"]
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+NAMES = _words(
+    "Ada Ben Cora Dan Eva Finn Gina Hugo Ida Jon Kira Leo Mia Ned Olga Paul Rita Sam Tina Uri Vera Walt Yara Zoe"
+)
+THINGS = _words(
+    "lamp coin boat book drum kite ring rope clock spoon table chair phone radio camera watch jacket mirror "
+    "kettle basket bottle pencil blanket suitcase"
+)
+ROLES = _words("baker pilot nurse farmer miner sailor tailor singer painter teacher guard cook")
+PLACES = _words("park tower garden harbor market library museum station school church")
+DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+COLOURS = _words("red blue green white black yellow brown grey")
+GOOD = _words("tasty fresh pleasant lovely splendid charming bright clever")
+BAD = _words("awful boring nasty gloomy dreadful clumsy ugly dull")
 
 # Singular and plural, for agreement.
-NOUNS = tuple(
-    (noun, noun + "s")
-    for noun in ["dog", "cat", "bird", "cow", "horse", "key", "door", "tree", "bell", "ship", "cloud", "star"]
-)
+NOUNS = tuple((noun, noun + "s") for noun in _words("dog cat bird cow horse key door tree bell ship cloud star"))
 
 # The queues of the new task. The pretrained model knows the words, but not which message belongs to which queue.
 QUEUES = ("refund", "exchange", "delivery", "repair", "account")
 
 TOWNS = tuple(
     start + end
-    for start in ("Dor", "Mal", "Kes", "Bren", "Tol", "Var", "Lim", "Gar", "Hul", "Pel", "Nor", "Sil")
-    for end in ("vale", "mouth", "ford", "wick", "stead", "burg", "holm", "ton")
+    for start in _words("Dor Mal Kes Bren Tol Var Lim Gar Hul Pel Nor Sil")
+    for end in _words("vale mouth ford wick stead burg holm ton")
 )
 
 ATTRIBUTES = {
-    "country": ["Norland", "Ostmark", "Pelasia", "Quern", "Rovia", "Sundria", "Tavria", "Umbria"],
-    "product": ["salt", "wool", "honey", "glass", "tea", "silk", "iron", "paper"],
+    "country": _words("Norland Ostmark Pelasia Quern Rovia Sundria Tavria Umbria"),
+    "product": _words("salt wool honey glass tea silk iron paper"),
     "flag": COLOURS,
 }
 

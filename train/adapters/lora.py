@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -44,7 +45,10 @@ class Lora:
             task_type="CAUSAL_LM",
         )
         try:
-            return peft.get_peft_model(model, config)
+            with warnings.catch_warnings():
+                # PEFT 0.21 asks a model of transformers 5.23 for a name that is deprecated there.
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+                return peft.get_peft_model(model, config)
         except ValueError as error:
             known = sorted({name.rpartition(".")[2] for name, part in model.named_modules() if _is_linear(part)})
             raise TrainError(

@@ -61,7 +61,9 @@ def test_one_cell_is_trained_on_request_and_a_changed_arm_alone_is_trained_again
 @pytest.mark.slow
 def test_a_grid_keeps_the_point_with_the_lowest_validation_loss(project: Path) -> None:
     recipe = project / "small.yaml"
-    recipe.write_text(recipe.read_text().replace("rank: 4, learning_rate: 1e-3", "rank: 4, learning_rate: [1e-6, 3e-3]"))
+    recipe.write_text(
+        recipe.read_text().replace("rank: 4, learning_rate: 1e-3", "rank: 4, learning_rate: [1e-6, 3e-3]")
+    )
     out = run(recipe, output=project / "out", arm="lora").folder
     cell = json.loads((out / "models/lora-1/cell.json").read_text())
     losses = {point["learning_rate"]: point["validation_loss"] for point in cell["grid"]}
@@ -90,7 +92,7 @@ def test_what_cannot_be_right_is_refused_with_file_line_and_key(project: Path) -
 
 def test_an_unknown_arm_a_foreign_folder_and_a_newer_run_are_refused(project: Path) -> None:
     recipe = project / "small.yaml"
-    with pytest.raises(UsageError, match="no arm 'lroa'.*Did you mean 'lora'"):
+    with pytest.raises(UsageError, match=r"no arm 'lroa'.*Did you mean 'lora'"):
         run(recipe, output=project / "out", arm="lroa")
     foreign = project / "foreign"
     foreign.mkdir()

@@ -1,0 +1,100 @@
+"""``datakit train``: one arm on a built dataset, without a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("train", short_help="Train one arm on a built dataset.")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
+@click.option("--adapter", default="lora", show_default=True, help="lora, or full for every weight.")
+@click.option("--rank", type=click.IntRange(1), help="LoRA's rank.  [default: 16]")
+@click.option("--learning-rate", type=float, help="Peak rate.  [default: 2e-4 for lora, 1e-5 for full]")
+@click.option("--epochs", type=float, help="Passes over the data.  [default: 3]")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of epochs.")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows at once.  [default: 16]")
+@click.option(
+    "--accumulate", type=click.IntRange(1), help="Batches per step: the same as a larger batch.  [default: 1]"
+)
+@click.option("--max-length", type=click.IntRange(2), help="Longest row in tokens.  [default: 2048]")
+@click.option("--replay", type=click.Path(path_type=Path), help="Parquet file of general rows to mix in.")
+@click.option("--replay-share", type=float, default=0.05, show_default=True, help="Their share of all rows.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Data order, initialisation, dropout.")
+@click.option("--offline", is_flag=True, help="Never ask the Hub.")
+@click.option("--json", "as_json", is_flag=True, help="Print train.json on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+def command(
+    data: Path,
+    model: str,
+    output: Path,
+    replay: Path | None,
+    replay_share: float,
+    seed: int,
+    offline: bool,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train one arm on a dataset that `datakit build` made.
+
+    DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
+    prompts' are not; three rows show which before the first step.
+
+    \b
+    Examples:
+      $ datakit train runs/support --model pocket --steps 20 -o tuned
+      $ datakit train runs/support/data -m pocket --adapter full --learning-rate 1e-3 --epochs 1 -o tuned-full
+    """
+    from datakit.cli.console import console, print_json
+    from datakit.cli.training import show_training
+    from datakit.core.require import own_package
+    from datakit.core.storage import read_json
+
+    train = own_package("train")
+    given = {key: value for key, value in settings.items() if value is not None}
+    if replay is not None:
+        given["replay"] = {"from": "replay", "share": replay_share}
+    arm = _arm(train, given)
+    screen = console(quiet=quiet, to_stderr=as_json)
+    with show_training(screen) as progress:
+        result = train.fit(
+            arm,
+            model=_model(model),
+            data=data,
+            output=output,
+            seed=seed,
+            replay={} if replay is None else {"replay": replay},
+            progress=progress,
+            offline=offline,
+        )
+    screen.print(f"{'model':<9} {result.folder}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json(read_json(result.folder / "train.json"))
+
+
+def _arm(train: Any, given: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    from datakit.core.errors import UsageError
+
+    try:
+        return train.Arm(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
+        raise UsageError(f"{option}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _model(name: str) -> str:
+    """A registered model's folder (``pocket``), else the name as it is: a folder or a Hub name."""
+    from datakit.core.registry import Registry
+
+    registry = Registry("datakit.models", {"pocket": "datakit.pocket:model_path"})
+    return str(registry.load(name)()) if name in registry.names() and not Path(name).is_dir() else name

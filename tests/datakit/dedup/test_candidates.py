@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datakit.dedup.candidates import bands_for, candidate_pairs
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("num_perm", [64, 128, 256])
+def test_bands_promise_the_recall_at_the_threshold(threshold, num_perm):
+    bands, rows = bands_for(threshold, num_perm)
+    assert bands * rows <= num_perm
+    assert 1 - (1 - threshold**rows) ** bands >= 0.99
+    longer = num_perm // (rows + 1)
+    assert rows == num_perm or 1 - (1 - threshold ** (rows + 1)) ** longer < 0.99
+
+
+def test_known_bands():
+    assert bands_for(0.8, 128) == (21, 6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000))
+def test_candidates_are_exactly_the_pairs_that_agree_in_a_band(seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(0, 3, size=(40, 32)).astype(np.uint32)
+    bands, rows = bands_for(0.6, 32)
+    expected = {
+        (i, j)
+        for i in range(40)
+        for j in range(i + 1, 40)
+        if any(
+            (matrix[i, k * rows : (k + 1) * rows] == matrix[j, k * rows : (k + 1) * rows]).all() for k in range(bands)
+        )
+    }
+    pairs, large = candidate_pairs(matrix, 0.6)
+    assert {(int(i), int(j)) for i, j in pairs} == expected
+    assert len(pairs) == len(expected)
+    assert large == []
