@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import unicodedata
 from typing import TYPE_CHECKING
 
 from evalkit.report.items import examples
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from evalkit.compare import Row, SuiteMean
     from evalkit.report.model import ArmResult, Report
 
-__all__ = ["WIDTH", "lines"]
+__all__ = ["WIDTH", "cells", "lines"]
 
 WIDTH = 80
 INDENT = 10
@@ -44,9 +44,33 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
 
 
 def _block(label: str, text: str, width: int) -> list[str]:
-    room = width - INDENT
-    wrapped = textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
-    return [f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(wrapped)]
+    return [
+        f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(_wrap(text, width - INDENT))
+    ]
+
+
+def cells(text: str) -> int:
+    """Columns a text takes on a terminal: Hangul and its like take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def _wrap(text: str, room: int) -> list[str]:
+    """Lines of at most ``room`` columns, broken at spaces, inside a word only where it is longer than a line."""
+    result = [""]
+    for word in text.split(" "):
+        if cells(result[-1]) + cells(word) + bool(result[-1]) <= room:
+            result[-1] += f" {word}" if result[-1] else word
+            continue
+        if result[-1]:
+            result.append("")
+        for letter in word:
+            if cells(result[-1] + letter) > room:
+                result.append("")
+            result[-1] += letter
+    return result
 
 
 def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
