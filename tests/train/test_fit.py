@@ -88,7 +88,15 @@ def test_the_saved_model_keeps_the_bases_data_type(bfloat16_folder, dataset, tmp
 def test_computing_in_bfloat16(bfloat16_folder, dataset, tmp_path):
     for name, arm in (("full", FULL), ("lora", LORA)):
         bfloat16 = arm.model_copy(update={"precision": "bfloat16"})
-        result = fit(bfloat16, model=bfloat16_folder, data=dataset(), output=tmp_path / name)
+        seen = []
+
+        def probe(model, step, seen=seen):
+            seen.extend((value.dtype, value.requires_grad) for value in model.parameters())
+            return {}
+
+        result = fit(bfloat16, model=bfloat16_folder, data=dataset(), output=tmp_path / name, probe=probe)
+        assert {dtype for dtype, trained in seen if trained} == {torch.float32}
+        assert {dtype for dtype, trained in seen if not trained} <= {torch.bfloat16}
         assert result.validation_loss < result.history[0]["validation_loss"]
         assert read_json(tmp_path / name / "train.json")["precision"] == "bfloat16"
     adapter = load_file(tmp_path / "lora" / "adapter_model.safetensors")
