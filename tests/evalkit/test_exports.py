@@ -10,8 +10,8 @@ import pytest
 
 import evalkit
 
-LATER = {"Session": "evalkit.evaluate", "load_suite": "evalkit.suite", "data_task": "evalkit.suite"}
-LATER |= {"export_items": "evalkit.suite"}
+LATER = {"Session": "evalkit.evaluate", "load_suite": "evalkit.suite", "data_task": "evalkit.owntask"}
+LATER |= {"export_items": "evalkit.items"}
 
 
 @pytest.mark.parametrize("name", evalkit.__all__)
