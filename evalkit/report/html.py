@@ -119,8 +119,17 @@ def _tasks(report: Report) -> str:
     bar = f'<div role="tablist" aria-label="Arm">{"".join(tabs)}</div>' if len(ranked) > 1 else ""
     return (
         '<section aria-labelledby="h-tasks"><h2 id="h-tasks">What changed, task by task</h2>'
-        f"{bar}{''.join(panels)}</section>\n"
+        f"{bar}{''.join(panels)}{_margin(report)}</section>\n"
     )
+
+
+def _margin(report: Report) -> str:
+    margins = sorted({row.margin for arm in report.arms for row in arm.comparison.general})
+    if not margins:
+        return ""
+    loss = score(margins[0]) if len(margins) == 1 else f"{score(margins[0])} to {score(margins[-1])}"
+    reason = f": {report.margin_reason.strip().rstrip('.')}" if report.margin_reason else ""
+    return f'<p class="quiet margin-note">Tolerable is a loss of {loss} points per task{escape(reason)}.</p>'
 
 
 def _own_task(arm: ArmResult) -> str:

@@ -17,6 +17,7 @@ __all__ = ["WIDTH", "cells", "lines"]
 
 WIDTH = 80
 INDENT = 10
+NAME = 16
 
 _WORDS = {"pass": "PASS", "regressed": "REGRESSED", "unsure": "UNSURE"}
 
@@ -93,8 +94,9 @@ def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
     rows = arm.comparison.general
     if not rows:
         return []
-    title = f"{report.label(arm)} - base, items"
-    result = [f"{'GENERAL':<{INDENT}}{shorten(title, 26):<26}before  after  points, 95 %"]
+    title = f"{report.label(arm)} - base"
+    title = title if len(title) <= NAME else shorten(report.label(arm), NAME)
+    result = [f"{'GENERAL':<{INDENT}}{title:<{NAME}}{'items':>6}{'before':>7}{'after':>7}  points, 95 %"]
     result += [_row(row.task, row, row.verdict) for row in rows]
     mean = arm.comparison.suite_mean
     if mean is not None and len(rows) > 1:
@@ -108,11 +110,10 @@ def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
 def _row(name: str, row: Row | SuiteMean, verdict: str) -> str:
     from evalkit.compare import Row
 
-    figures = f"{row.n:>7,} {score(row.before):>10} {score(row.after):>6}" if isinstance(row, Row) else " " * 25
+    figures = f"{row.n:>6,}{score(row.before):>7}{score(row.after):>7}" if isinstance(row, Row) else " " * 20
     word = "REGRESSED" if verdict == "regressed" else verdict
-    return (
-        f"{'':<{INDENT}}{shorten(name, 14):<14}{figures} {signed(row.difference):>6} {interval(row.interval)}  {word}"
-    )
+    cell = f"{shorten(name, NAME - 1):<{NAME}}"
+    return f"{'':<{INDENT}}{cell}{figures}{signed(row.difference):>7} {interval(row.interval)}  {word}"
 
 
 def _losses(report: Report, arm: ArmResult, width: int) -> list[str]:
