@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # One thread per worker: several workers that each start a thread per core are slower than one.
-WORKERS := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PYTEST) -n auto
+WORKERS := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PYTEST) -n auto --dist loadgroup
 NEVER := not gpu and not network
 
 .PHONY: help demo test test-slow test-real test-all check format docs lock setup clean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
@@ -59,13 +59,13 @@ class StepSpec(BaseModel):
     def _one_key(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str) and set(value) <= {"name", "params"}:
+            return value
         if isinstance(value, Mapping) and len(value) == 1:
             name, params = next(iter(value.items()))
             if params is None or isinstance(params, Mapping):
                 return {"name": str(name), "params": dict(params or {})}
             raise ValueError(f"the parameters of '{name}' are no mapping; write {name}: {{key: value}}")
-        if isinstance(value, Mapping) and set(value) == {"name", "params"}:
-            return value
         raise ValueError("a step is one name with its parameters, such as dedup: {threshold: 0.8}")
 
     @model_serializer
@@ -212,24 +212,22 @@ def _has(node: object, key: str | int) -> bool:
     return isinstance(node, list) and isinstance(key, int) and key < len(node)
 
 
-def _model_at(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
-    """The model whose key is unknown, found by walking annotations; None where the path leaves them."""
-    from typing import get_args
-
-    found: Any = model
+def _model_at(annotation: Any, loc: Sequence[str | int]) -> type[BaseModel] | None:
+    """The model that stands at a location, found by walking annotations."""
     for key in loc:
-        if isinstance(found, type) and issubclass(found, BaseModel) and key in found.model_fields:
-            found = found.model_fields[str(key)].annotation
-        elif not (isinstance(found, type) and issubclass(found, BaseModel)):
-            pass
-        else:
-            return None
-        while not (isinstance(found, type) and issubclass(found, BaseModel)):
-            inner = [item for item in get_args(found) if isinstance(item, type) and issubclass(item, BaseModel)]
-            if not inner:
-                break
-            found = inner[0]
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+            continue
+        fields = [model.model_fields[str(key)] for model in _models(annotation) if str(key) in model.model_fields]
+        if fields:
+            annotation = fields[0].annotation
+    return next(iter(_models(annotation)), None)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def read_data_recipe(path: Path) -> tuple[DataRecipe, Document]:

@@ -180,7 +180,7 @@ class Session:
             {
                 **digests,
                 "tokenizer": self.digests[1],
-                "task": task.source.identity(),
+                "task": self._identity(task),
                 "name": task.name,
                 "scored": [task.metric, task.filter, task.num_fewshot, task.chat, task.private],
                 "chat": self.chat.model_dump(),
@@ -190,6 +190,14 @@ class Session:
                 "versions": {name: text for name, text in _versions().items() if name in _DECISIVE},
             }
         )
+
+    def _identity(self, task: SuiteTask) -> Any:
+        if task.source.local:
+            return task.source.identity()
+        from evalkit.engine import quiet_engine
+
+        with quiet_engine(offline=self.offline):
+            return task.source.identity()
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[tuple[Any, Any]]:
@@ -206,8 +214,13 @@ class Session:
         if adapter is None:
             yield HFModel(base, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
             return
-        with with_adapter(base, adapter) as tuned:
-            yield HFModel(tuned, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
+        try:
+            with with_adapter(base, adapter) as tuned:
+                yield HFModel(tuned, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
+        except BaseException:
+            # Half an adapter may be left in the base: load it again the next time.
+            self._loaded = None
+            raise
 
     def _run(
         self,

@@ -38,6 +38,7 @@ class RowsSource:
     metrics: tuple[str, ...] = METRICS[:1]
 
     rendered = True
+    local = True
 
     def identity(self) -> Any:
         """Bytes of the rows and of the examples, and the rendering."""

@@ -139,28 +139,41 @@ def _local_file(path: Path, name: str) -> SourceFile:
     return SourceFile(name, opened, digest)
 
 
-def _spooled(name: str, connect: Callable[[], IO[bytes]]) -> SourceFile:
+class _Spool:
     """A stream that can be read only once, or only slowly: copied to an unnamed temporary file on first use."""
-    kept: list[tuple[IO[bytes], str]] = []
 
-    def spool() -> tuple[IO[bytes], str]:
-        if not kept:
-            copy = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the source)
-            state = hashlib.blake2b(digest_size=16)
-            with _network_errors(name), connect() as stream:
+    def __init__(self, name: str, connect: Callable[[], IO[bytes]]) -> None:
+        self.name, self.connect = name, connect
+        self.copy: IO[bytes] | None = None
+        self.state = hashlib.blake2b(digest_size=16)
+
+    def _filled(self) -> IO[bytes]:
+        if self.copy is None:
+            self.copy = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the source)
+            with _network_errors(self.name), self.connect() as stream:
                 while block := stream.read(_BLOCK):
-                    state.update(block)
-                    copy.write(block)
-            kept.append((copy, state.hexdigest()))
-        return kept[0]
+                    self.state.update(block)
+                    self.copy.write(block)
+                self.copy.flush()
+        return self.copy
 
-    def opened() -> IO[bytes]:
-        copy = spool()[0]
-        copy.flush()
+    def open(self) -> IO[bytes]:
+        copy = self._filled()
         copy.seek(0)
         return os.fdopen(os.dup(copy.fileno()), "rb")
 
-    return SourceFile(name, opened, lambda: spool()[1])
+    def digest(self) -> str:
+        self._filled()
+        return self.state.hexdigest()
+
+    def __del__(self) -> None:
+        if self.copy is not None:
+            self.copy.close()
+
+
+def _spooled(name: str, connect: Callable[[], IO[bytes]]) -> SourceFile:
+    spool = _Spool(name, connect)
+    return SourceFile(name, spool.open, spool.digest)
 
 
 @contextlib.contextmanager

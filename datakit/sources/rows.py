@@ -52,6 +52,8 @@ def lines(stream: Stream, encoding: str) -> Iterator[bytes]:
                 yield wide.encode("utf-8")
         except UnicodeError as error:
             raise SourceError(f"not valid {encoding} ({error})", where=stream.name) from None
+        finally:
+            text.detach()  # or it would close a stream that is not its own
         return
     if stream.head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError("this is UTF-16", where=stream.name, hint="Write encoding: utf-16")

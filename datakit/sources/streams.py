@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from datakit.core.errors import SourceError
 from datakit.sources.files import SourceFile
@@ -86,14 +86,43 @@ def _decompressed(name: str, raw: IO[bytes], magic: bytes) -> IO[bytes]:
     if magic.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        import zstandard
-
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return io.BufferedReader(_Zstandard(raw), buffer_size=_PEEK)
     if magic.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(raw)
     if magic.startswith(b"BZh") and name.endswith(".bz2"):
         return bz2.BZ2File(raw)
     return raw
+
+
+class _Zstandard(io.RawIOBase):
+    """Zstandard frames one after another; unlike the library's reader it notices a file that is cut off."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        import zstandard
+
+        self.raw = raw
+        self.context = zstandard.ZstdDecompressor()
+        self.frame: Any = None
+        self.ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.ready:
+            block = self.raw.read(_PEEK) if self.frame is None or not self.frame.unused_data else b""
+            rest = b"" if self.frame is None else self.frame.unused_data
+            if self.frame is None or self.frame.eof:
+                if not (rest or block):
+                    return 0
+                self.frame = self.context.decompressobj()
+            elif not block:
+                raise EOFError("the last frame is not finished")
+            self.ready = memoryview(self.frame.decompress(rest + block))
+        size = min(len(buffer), len(self.ready))
+        buffer[:size] = self.ready[:size]
+        self.ready = self.ready[size:]
+        return size
 
 
 def _members(name: str, raw: IO[bytes], pattern: str) -> Iterator[Stream]:
