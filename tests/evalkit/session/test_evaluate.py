@@ -279,10 +279,10 @@ def test_lm_eval_is_left_as_it_was(model_folder: Path, suite_file: Path) -> None
 
 
 def test_progress_is_told(model_folder: Path, suite_file: Path) -> None:
-    told: list[tuple[str, str, int, int]] = []
+    told: list[tuple[str, str, int]] = []
     session = Session(model_folder)
     session.evaluate(suite_file, progress=lambda *event: told.append(event))
-    assert max(done for _, name, done, _ in told if name == "choice") == sum(2 + at % 3 for at in range(40))
+    assert max(done for _, name, done in told if name == "choice") == sum(2 + at % 3 for at in range(40))
     told.clear()
     session.evaluate(suite_file, progress=lambda *event: told.append(event))
-    assert told == [("base", name, 0, 0) for name in ("choice", "open", "prose")]
+    assert told == [("base", name, 0) for name in ("choice", "open", "prose")]
