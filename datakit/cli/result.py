@@ -28,6 +28,7 @@ def show(result: Run, *, quiet: bool = False, forgotten: int = 1) -> None:
     for line in lines(result.report, count=forgotten):
         out.print(escape(line), soft_wrap=True)
     folder = result.folder
+    out.print(f"[bold]report   [/bold] {escape(str(folder / 'report.html'))} · pull request: report.md", soft_wrap=True)
     ranked = result.report.ranked()
     arm = ranked[0].name if ranked else "ARM"
     out.print(

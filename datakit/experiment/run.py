@@ -147,5 +147,5 @@ def write(layout: Layout, listen: Listener = silent) -> Report:
 
     report = from_run(layout.root)
     write_report(report, layout.root)
-    listen(Event("report", "report", f"{layout.root / 'report.html'} · pull request: report.md"))
+    listen(Event("report", "report", str(layout.root / "report.html"), final=False))
     return report
