@@ -72,6 +72,7 @@ class Template:
     digest: str = field(init=False)
     _facts: Facts | None = field(init=False, repr=False, default=None)
     _compiled: Compiled | None = field(init=False, repr=False, default=None)
+    _requests: dict[str | None, Request] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.digest = json_digest([self.format, dict(self.body)])
@@ -178,7 +179,9 @@ class Template:
         return sandbox.render(self._request(only), rows, seeds=seeds, share_random=facts.random and seeds is None)
 
     def _request(self, only: str | None = None) -> Request:
-        return Request(self.digest, self.format, self.body, self.name, only)
+        if only not in self._requests:
+            self._requests[only] = Request(self.digest, self.format, self.body, self.name, only)
+        return self._requests[only]
 
     def _render_here(
         self, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None, only: str | None

@@ -116,6 +116,7 @@ def _answer(request: dict[str, Any], known: dict[int, Compiled | CompileError], 
     return {"rows": made} if state is None else {"rows": made, "draws": [options for options, _ in drawn]}
 
 
+_DECODE = json.JSONDecoder().decode
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -136,7 +137,7 @@ def main(seconds: float, memory: int) -> None:
     _limit_memory(memory)
     while (frame := read_frame(stdin)) is not None:
         try:
-            answer = _dump(_answer(json.loads(frame.decode("utf-8", "surrogatepass")), known, timer))
+            answer = _dump(_answer(_DECODE(frame.decode("utf-8", "surrogatepass")), known, timer))
         except MemoryError:
             os._exit(70)  # what is left of this process may be too small for anything; the parent starts another
         except (Exception, _TimeUp) as error:

@@ -31,6 +31,7 @@ def document(report: Report) -> dict[str, Any]:
         "sentence": sentence,
         "shown_first": report.label(ranked[0]) if ranked else None,
         "private": report.private,
+        "margin_reason": report.margin_reason,
         "arms": [_arm(report, arm) for arm in report.arms],
         "summaries": [asdict(summary) for summary in summaries(report)],
         "forgotten": [asdict(flip) for flip in examples(report)],

@@ -52,6 +52,7 @@ class Report:
         reproduce: Command lines that make this again.
         private: A source is private: the texts of the user's own task stay out of every file.
         settings: Chat, generation and versions, for the reader who repeats it.
+        margin_reason: Why the suite calls that loss tolerable.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Report:
     reproduce: Sequence[str] = ()
     private: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    margin_reason: str = ""
 
     def label(self, arm: ArmResult) -> str:
         """The arm's name, with its seed where the arm was trained with several."""

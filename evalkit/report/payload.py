@@ -70,4 +70,5 @@ def script_json(report: Report, *, budget: int = BUDGET) -> str:
         safe = safe.encode("utf-8", "replace").decode()
         if len(safe.encode()) <= budget or limit == 1:
             return safe
-        limit = max(1, min(limit * 2 // 3, limit - 1))
+        size = len(safe.encode())
+        limit = max(1, min(limit * budget // size, limit - 1, limit * 9 // 10))
