@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import platform
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -28,10 +29,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast 
 
 from datakit.core.storage import write_json  # noqa: E402
 from datakit.pocket import model_path  # noqa: E402
-from datakit.pocket.corpus import documents  # noqa: E402
+from datakit.pocket.corpus import SEPARATOR, documents, pieces  # noqa: E402
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 ROW = 128
+PROMPT_WEIGHT = 0.2
 # Digits one by one, so that sums have parts; a word keeps the space before it.
 SPLIT = r" ?\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
 
@@ -85,20 +87,43 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def rows(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Endless rows of token ids and positions: whole documents packed one after another, positions restart in each."""
+def weighted(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[tuple[list[int], list[float]]]:
+    """Endless documents as token ids and the weight of each: prompts are mostly chance, answers are what can be learnt."""
+    while True:
+        texts: list[str] = []
+        weights: list[float] = []
+        starts: list[int] = []
+        for _ in range(1000):
+            starts.append(len(texts))
+            for number, piece in enumerate(pieces(rng)):
+                prompt = piece.text if piece.item is None else piece.item.prompt
+                texts.append(prompt if number == 0 else SEPARATOR + prompt)
+                weights.append(PROMPT_WEIGHT)
+                if piece.item is not None:
+                    texts.append(f" {piece.item.answer}")
+                    weights.append(1.0)
+        encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        for start, end in itertools.pairwise([*starts, len(texts)]):
+            ids, weight = [tokenizer.bos_token_id], [0.0]
+            for part in range(start, end):
+                ids += encoded[part]
+                weight += [weights[part]] * len(encoded[part])
+            yield [*ids, tokenizer.eos_token_id], [*weight, 1.0]
+
+
+def rows(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[tuple[list[int], list[int], list[float]]]:
+    """Endless rows of token ids, positions and weights: documents one after another, positions restart in each."""
     ids: list[int] = []
     positions: list[int] = []
-    stream = documents(seed)
-    while True:
-        for encoded in tokenizer(list(itertools.islice(stream, 1000)))["input_ids"]:
-            length = len(encoded) + 1
-            if len(ids) + length > ROW:
-                gap = ROW - len(ids)
-                yield ids + [tokenizer.pad_token_id] * gap, positions + list(range(gap))
-                ids, positions = [], []
-            ids += [*encoded, tokenizer.eos_token_id]
-            positions += range(length)
+    weights: list[float] = []
+    for encoded, weight in weighted(tokenizer, random.Random(seed)):
+        if len(ids) + len(encoded) > ROW:
+            gap = ROW - len(ids)
+            yield ids + [tokenizer.pad_token_id] * gap, positions + list(range(gap)), weights + [0.0] * gap
+            ids, positions, weights = [], [], []
+        ids += encoded
+        positions += range(len(encoded))
+        weights += weight
 
 
 def learning_rate(step: int, *, steps: int, peak: float) -> float:
@@ -136,15 +161,14 @@ def main() -> None:
     running, tokens = 0.0, 0
     for step in range(args.steps):
         batch = list(itertools.islice(stream, args.batch))
-        ids = torch.tensor([row for row, _ in batch])
-        positions = torch.tensor([position for _, position in batch])
-        labels = ids[:, 1:].clone()
-        labels[positions[:, 1:] == 0] = -100  # the end of one document does not foretell the start of the next
-        labels[labels == tokenizer.pad_token_id] = -100
+        ids = torch.tensor([row for row, _, _ in batch])
+        positions = torch.tensor([position for _, position, _ in batch])
+        weights = torch.tensor([weight for _, _, weight in batch])[:, 1:].flatten()
         # No mask: positions that restart make attention stay inside each document.
         with torch.autocast("cpu", torch.bfloat16):  # half the time; weights and optimizer stay float32
             logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, :-1]
-        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
+        losses = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:

@@ -9,11 +9,9 @@ imported, whatever the package says.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -21,20 +19,21 @@ from typing import Any
 import pyarrow as pa
 
 from datakit.cache import Cache, Kept, private_folder
-from datakit.core.errors import NewerFormat, RecipeError, StepError, StorageError, UsageError
+from datakit.core.errors import RecipeError, StepError
 from datakit.core.example import SCHEMA
-from datakit.core.hashing import file_digest, json_digest
+from datakit.core.hashing import json_digest
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
-from datakit.core.storage import atomic_directory, read_json, write_json, write_table, write_text
+from datakit.core.storage import atomic_directory, write_table, write_text
 from datakit.export import CardFacts, CardStep, data_card, write_dataset
+from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
+from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
 from datakit.sources import open_source
 
 __all__ = ["BuildResult", "Progress", "build"]
 
-FORMAT = 1
 Progress = Callable[[StepCount], None]
 
 _TRAIN = "train"
@@ -102,7 +101,7 @@ def build(
     else:
         plan = _planned(Path(recipe), seed, folder, name, offline)
     output = Path(output)
-    _claim(output)
+    claim(output)
     return _Build(plan, output, dict(resources), progress).run()
 
 
@@ -131,28 +130,6 @@ def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None
         offline or document.value.get("network") == "never",
         path.read_text(encoding="utf-8"),
     )
-
-
-def _claim(output: Path) -> None:
-    """Refuses folders whose ``data`` is someone else's; clears what a killed build left half-written."""
-    if output.exists() and not output.is_dir():
-        raise UsageError("the output is a file", where=output, hint="Give a folder with -o")
-    try:
-        read_json(output / "manifest.json", format=FORMAT)
-        is_ours = True
-    except NewerFormat:
-        raise
-    except StorageError:
-        is_ours = (output / "private" / "cache").is_dir()
-    for name in ("data", "ledger"):
-        if (output / name).exists() and not is_ours:
-            raise UsageError(
-                f"there is a folder '{name}' that no build wrote; it would be replaced",
-                where=output,
-                hint="Give another folder with -o",
-            )
-        for left in [*output.glob(f".{name}.*.tmp"), *output.glob(f".{name}.*.old")]:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 class _Build:
@@ -285,7 +262,7 @@ class _Build:
     def _write(self) -> BuildResult:
         table = self.streams[_TRAIN].table()
         _check_content(table)
-        splits = _by_split(table)
+        splits = by_split(table)
         others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
         facts = self._card_facts(others)
         data = self.output / "data"
@@ -296,7 +273,7 @@ class _Build:
         sizes = {name: rows.num_rows for name, rows in splits.items() if rows.num_rows}
         if self.plan.text is not None:
             write_text(self.output / "recipe.yaml", self.plan.text)
-        self._manifest(sizes)
+        write_manifest(self.output, self.plan.name, self._facts(sizes))
         self.cache.prune()
         for file in self.private.glob("bad_rows-*.jsonl"):
             if file.name.removeprefix("bad_rows-").removesuffix(".jsonl") not in self.sources:
@@ -318,18 +295,12 @@ class _Build:
             language=(recipe.language,) if isinstance(recipe.language, str) else recipe.language or (),
             has_pii=any(step.name == "pii" for step, _ in self.plan.steps),
             seed=self.plan.seed,
-            version=_version(),
+            version=own_version(),
         )
 
-    def _manifest(self, splits: Mapping[str, int]) -> None:
-        """Writes ``manifest.json`` last; what others noted in it beside ``data`` stays."""
-        path = self.output / "manifest.json"
-        try:
-            before = read_json(path, format=FORMAT)
-        except StorageError:
-            before = {}
-        files = [*sorted((self.output / "data").rglob("*.*")), *sorted((self.output / "ledger").glob("*.parquet"))]
-        built = {
+    def _facts(self, splits: Mapping[str, int]) -> dict[str, Any]:
+        """What the manifest says under ``data``."""
+        return {
             "seed": self.plan.seed,
             "recipe": self.plan.recipe.model_dump(mode="json", exclude_defaults=True),
             "sources": self.sources,
@@ -337,10 +308,7 @@ class _Build:
             "splits": dict(splits),
             "labels": {name: list(names) for name, names in self.labels.items()},
             "notes": [list(note) for note in self.notes],
-            "files": {file.relative_to(self.output).as_posix(): file_digest(file) for file in files if file.is_file()},
         }
-        rest = {key: value for key, value in before.items() if key not in ("format", "name", "datakit", "data")}
-        write_json(path, {"name": self.plan.name, "datakit": _version(), "data": built, **rest}, format=FORMAT)
 
 
 class _Joined:
@@ -366,20 +334,6 @@ def _check_content(table: pa.Table) -> None:
             where=first,
             hint="Map a column to text, to messages or to prompt and answer, or add a template step",
         )
-
-
-def _by_split(table: pa.Table) -> dict[str, pa.Table]:
-    if "split" not in table.column_names:
-        return {"train": table}
-    column = table.column("split")
-    return {name: table.filter(pa.compute.equal(column, name)) for name in ("train", "validation", "test")}
-
-
-def _version() -> str:
-    try:
-        return version("datakit")
-    except PackageNotFoundError:  # run from a checkout
-        return "0"
 
 
 class _CallableModule(ModuleType):

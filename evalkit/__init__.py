@@ -42,8 +42,8 @@ _LAZY = {
     "LogHeader": "evalkit.log",
     "TaskInfo": "evalkit.log",
     "Session": "evalkit.evaluate",
-    "data_task": "evalkit.suite",
-    "export_items": "evalkit.suite",
+    "data_task": "evalkit.owntask",
+    "export_items": "evalkit.items",
     "load_suite": "evalkit.suite",
 }
 _MODULES = ("forgetting", "report", "statistics")

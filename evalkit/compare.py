@@ -333,10 +333,10 @@ def _set_metrics(pair: TaskPair, clusters: Sequence[str] | None, alpha: float, s
 
     if not _labels(pair):
         return ()
-    targets = [target.strip() for target in pair.before.column("target").to_pylist()]
+    targets = [" ".join(target.split()) for target in pair.before.column("target").to_pylist()]
     answers = []
     for table in (pair.before, pair.after):
-        given = [(answer or "").strip() for answer in table.column("answer").to_pylist()]
+        given = [" ".join((answer or "").split()) for answer in table.column("answer").to_pylist()]
         right = [answer == target for answer, target in zip(given, targets, strict=True)]
         if right != [score == 1 for score in table.column("score").to_pylist()]:
             return ()  # the answers are not labels as the targets are: F1 from them would contradict the score

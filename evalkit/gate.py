@@ -50,7 +50,7 @@ def gate(comparison: Comparison, *, allow_unsure: bool = False) -> Gate:
     if regressed:
         worst = min(regressed, key=lambda row: row.difference)
         low, high = worst.interval
-        others = f" and {len(regressed) - 1} more" if len(regressed) > 1 else ""
+        others = f", and {len(regressed) - 1} more regressed" if len(regressed) > 1 else ""
         return _gate(
             "regressed",
             f"{worst.task} lost {_points(-worst.difference)} points (between {_points(-high)} and {_points(-low)}, "

@@ -127,6 +127,7 @@ def _train(
     # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
     dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
     base = load_model(ready.folder, dtype)
+    base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
     check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
     model = adapter.apply(base, arm).to(device)
     trainable, total = check_trainable(model)

@@ -78,7 +78,21 @@ def completion_row(
     prompt_ids, answer_ids = encode(prompt, render_answer(messages[-1]["content"], tokenizer, chat), tokenizer, end=end)
     if not answer_ids:
         raise TrainError("no trained token: the answer and its end are empty", where=f"row {id}")
-    return _row(id, prompt_ids + answer_ids, len(prompt_ids), max_length)
+    ids = prompt_ids + answer_ids
+    return _row(id, ids, _answer_start(prompt, prompt_ids, ids, tokenizer), max_length)
+
+
+def _answer_start(prompt: str, prompt_ids: list[int], ids: list[int], tokenizer: Any) -> int:
+    """Where the answer begins.
+
+    ``encode`` counts white space at the prompt's end to the answer, because it may be one token with it. Where it is
+    a token of its own, such as the line break after a chat template's ``assistant``, generation is given it, so it is
+    not trained.
+    """
+    if prompt == prompt.rstrip():
+        return len(prompt_ids)
+    given = tokenize(prompt, tokenizer)
+    return len(given) if ids[: len(given)] == given else len(prompt_ids)
 
 
 def text_rows(id: str, text: str, tokenizer: Any, *, max_length: int) -> list[Row]:

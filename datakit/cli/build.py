@@ -56,8 +56,8 @@ def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, 
         out.print(f"note      {step}: {note}", markup=False)
     splits = " · ".join(f"{name} {rows:,}" for name, rows in result.splits.items())
     out.print(f"data      {splits} rows", markup=False)
-    out.print(f"folder    {result.folder}", markup=False)
-    out.print(f"next      datakit why {output} ID", markup=False)
+    out.print(f"folder    {result.folder}", markup=False, soft_wrap=True)
+    out.print(f"next      datakit why {output} ID", markup=False, soft_wrap=True)
 
 
 def _lines(count: StepCount) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -26,16 +26,22 @@ __all__ = ["command"]
 @click.option("--max-length", type=click.IntRange(2), help="Longest row in tokens.  [default: 2048]")
 @click.option("--replay", type=click.Path(path_type=Path), help="Parquet file of general rows to mix in.")
 @click.option("--replay-share", type=float, default=0.05, show_default=True, help="Their share of all rows.")
+@click.option("--chat-template", type=click.Choice(["auto", "none"]), default="auto", show_default=True)
+@click.option("--system", help="System prompt of every conversation that has none.")
+@click.option("--thinking", is_flag=True, help="Passed to chat templates that know it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Data order, initialisation, dropout.")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print train.json on stdout.")
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(
     data: Path,
     model: str,
     output: Path,
     replay: Path | None,
     replay_share: float,
+    chat_template: Literal["auto", "none"],
+    system: str | None,
+    thinking: bool,
     seed: int,
     offline: bool,
     as_json: bool,
@@ -54,6 +60,7 @@ def command(
     """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
+    from datakit.core.chat import ChatSettings
     from datakit.core.require import own_package
     from datakit.core.storage import read_json
 
@@ -69,6 +76,7 @@ def command(
             model=_model(model),
             data=data,
             output=output,
+            chat=ChatSettings(template=chat_template, system=system, thinking=thinking),
             seed=seed,
             replay={} if replay is None else {"replay": replay},
             progress=progress,

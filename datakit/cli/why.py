@@ -42,7 +42,7 @@ def command(run: Path, example: str, raw: bool, as_json: bool, quiet: bool) -> N
         return
     out = console(quiet=quiet)
     for line in _told(found):
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _told(found: Story) -> list[str]:

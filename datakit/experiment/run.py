@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakit.build import BuildResult, build
-from datakit.core.errors import DatakitError, StorageError
+from datakit.core.errors import DatakitError
 from datakit.core.require import own_package
 from datakit.core.storage import read_json, storage_errors, write_json, write_text
 from datakit.experiment.arms import cells, train_cell
@@ -93,12 +93,9 @@ def _record(recipe: Recipe, layout: Layout, model: Path) -> None:
 
 
 def _refuse_newer(layout: Layout) -> None:
+    """A run of a newer version is left alone; a foreign ``data`` folder is refused by the build."""
     if layout.manifest.exists():
         read_json(layout.manifest, format=FORMAT)
-    elif layout.root.is_dir() and any(layout.root.iterdir()) and not (layout.root / "private").exists():
-        raise StorageError(
-            "the folder is not empty and not a run", where=layout.root, hint="Choose another with -o/--output"
-        )
 
 
 def run(

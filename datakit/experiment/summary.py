@@ -29,7 +29,8 @@ def build_lines(built: BuildResult) -> list[str]:
     lines = [first + (f", made {created:,}" if created else "")]
     reasons = [f"{reason.replace('_', ' ')} {rows:,}" for reason, rows in (dropped + changed).most_common()]
     lines += _folded(reasons)
-    lines += _folded([f"{name} {rows:,}" for name, rows in built.splits.items()])
+    for_replay = [f"for replay {kept - built.rows:,}"] if kept > built.rows else []
+    lines += _folded([f"{name} {rows:,}" for name, rows in built.splits.items()] + for_replay)
     for _, note in built.notes:
         lines += textwrap.wrap(note, WIDTH)
     return lines

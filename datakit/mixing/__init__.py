@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from datakit.mixing.split import SplitParams, SplitStep, split
+from datakit.mixing.split import SplitParams, SplitStep, by_split, split
 
-__all__ = ["SplitParams", "SplitStep", "split"]
+__all__ = ["SplitParams", "SplitStep", "by_split", "split"]

@@ -19,7 +19,7 @@ from datakit.core.hashing import digest
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext, StepOutput, ledger_table
 
-__all__ = ["SPLITS", "SplitParams", "SplitStep", "split"]
+__all__ = ["SPLITS", "SplitParams", "SplitStep", "by_split", "split"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -136,6 +136,15 @@ def split(
     """
     params = SplitParams(validation=validation, test=test, stratify=stratify, group=group, by=by)
     return SplitStep(params, StepContext(seed=seed)).apply(table).table
+
+
+def by_split(table: pa.Table) -> dict[str, pa.Table]:
+    """The rows of each split, empty ones included; a table that was not split is all train."""
+    import pyarrow.compute as pc
+
+    if "split" not in table.column_names:
+        return {"train": table}
+    return {name: table.filter(pc.equal(table.column("split"), name)) for name in SPLITS}
 
 
 def _assign(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str]) -> list[str]:

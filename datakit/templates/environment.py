@@ -8,17 +8,18 @@ printing a null says that the template does not fit the row.
 
 from __future__ import annotations
 
-import contextlib
+import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from jinja2 import StrictUndefined, Undefined, meta, nodes
+from jinja2 import StrictUndefined, Undefined, meta, nodes, pass_context
+from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["Format", "NoFit", "environment", "integer_variables", "is_random", "recorded_draws", "variables"]
+__all__ = ["Format", "NoFit", "draw", "drawn", "environment", "integer_variables", "is_random", "variables"]
 
 Format = Literal["promptsource", "datakit"]
 
@@ -29,30 +30,31 @@ class NoFit(Exception):
     """A template of our format prints a value that this row does not have."""
 
 
-_draws: list[tuple[int, int]] | None = None
+drawn: list[tuple[int, int]] = []
+"""(number of options, index drawn) of every random choice since it was last cleared; whoever renders clears it."""
 
 
-@contextlib.contextmanager
-def recorded_draws() -> Iterator[list[tuple[int, int]]]:
-    """Collects (number of options, index drawn) of every ``choice`` made inside the block."""
-    global _draws
-    outer, _draws = _draws, []
-    try:
-        yield _draws
-    finally:
-        _draws = outer
+def draw(options: int) -> int:
+    """An index, drawn from the global generator just as ``random.choice`` draws from so many options."""
+    index = random.choice(range(options))
+    drawn.append((options, index))
+    return index
 
 
-def choice(choices: Sequence[Any]) -> Any:
+def _choice(choices: Sequence[Any]) -> Any:
     """Promptsource's filter: one of the choices, from the global generator (seeded by whoever renders)."""
-    if _draws is None:
-        return random.choice(choices)
-    index = random.choice(range(len(choices)))
-    _draws.append((len(choices), index))
-    return choices[index]
+    return choices[draw(len(choices))]
 
 
-def most_frequent(items: Iterable[Any]) -> list[Any] | None:
+@pass_context
+def _random_item(context: Context, items: Sequence[Any]) -> Any:
+    """Jinja's filter ``random``, with its draw written down."""
+    return (
+        items[draw(len(items))] if len(items) else context.environment.undefined("No random item, sequence was empty.")
+    )
+
+
+def _most_frequent(items: Iterable[Any]) -> list[Any] | None:
     """Promptsource's filter: all items that occur as often as the most frequent one, in order of appearance."""
     if not items:
         return None
@@ -60,9 +62,14 @@ def most_frequent(items: Iterable[Any]) -> list[Any] | None:
     return [item for item, count in counts if count == counts[0][1]]
 
 
-def highlight(text: str) -> str:
+def _highlight(text: str) -> str:
     """Promptsource's filter, meant for its web page."""
     return "<span style='color: #F08080'>" + text + "</span>"
+
+
+def _to_json(value: Any) -> str:
+    """JSON for a prompt; Jinja's own filter escapes Hangul and what HTML reserves."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _present(value: Any) -> Any:
@@ -81,8 +88,10 @@ def environment(format: Format) -> SandboxedEnvironment:
         made = SandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_present, autoescape=False
         )
+        made.filters["tojson"] = _to_json
     made.globals["zip"] = zip
-    made.filters.update(choice=choice, most_frequent=most_frequent, highlight=highlight)
+    made.filters.update(choice=_choice, most_frequent=_most_frequent, highlight=_highlight, random=_random_item)
+    del made.globals["lipsum"]  # it draws, and no template needs it
     return made
 
 
@@ -93,9 +102,7 @@ def variables(tree: nodes.Template) -> set[str]:
 
 def is_random(tree: nodes.Node) -> bool:
     """Whether two renderings of the same row may differ."""
-    if any(found.name in _RANDOM_FILTERS for found in tree.find_all(nodes.Filter)):
-        return True
-    return any(found.name == "lipsum" for found in tree.find_all(nodes.Name))
+    return any(found.name in _RANDOM_FILTERS for found in tree.find_all(nodes.Filter))
 
 
 def integer_variables(tree: nodes.Template) -> set[str]:

@@ -6,6 +6,7 @@ Python objects.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tarfile
 from collections.abc import Iterator
@@ -16,7 +17,16 @@ from datakit.core.errors import TemplateError
 from datakit.core.registry import suggest
 from datakit.templates.template import Template
 
-__all__ = ["INSTALL", "cache_folder", "data_folder", "parse", "read_archive", "read_dataset", "read_file"]
+__all__ = [
+    "INSTALL",
+    "archive_files",
+    "cache_folder",
+    "data_folder",
+    "parse",
+    "read_archive",
+    "read_dataset",
+    "read_file",
+]
 
 INSTALL = "datakit templates install"
 
@@ -30,19 +40,26 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path:
-    """The folder of promptsource's data: ``$DATAKIT_PROMPTSOURCE``, else the cache.
+    """The folder of promptsource's data: ``$DATAKIT_PROMPTSOURCE``, the cache, or an installed promptsource.
 
     Raises:
         TemplateError: There is none; the hint is the line that brings it.
     """
     named = os.environ.get("DATAKIT_PROMPTSOURCE")
-    folder = Path(named) if named else cache_folder()
-    if not folder.is_dir():
-        raise TemplateError(
-            f"promptsource's templates are not installed ('{folder}' is no folder)",
-            hint=f"Run '{INSTALL}', or set DATAKIT_PROMPTSOURCE to a folder that has them",
-        )
-    return folder
+    places = [Path(named)] if named else [cache_folder(), *_installed()]
+    for folder in places:
+        if folder.is_dir():
+            return folder
+    raise TemplateError(
+        f"promptsource's templates are not installed ('{places[0]}' is no folder)",
+        hint=f"Run '{INSTALL}', or set DATAKIT_PROMPTSOURCE to a folder that has them",
+    )
+
+
+def _installed() -> list[Path]:
+    # Only found, never imported: it needs Python 3.9.
+    found = importlib.util.find_spec("promptsource")
+    return [Path(place) / "templates" for place in (found.submodule_search_locations or ())] if found else []
 
 
 def read_dataset(name: str) -> dict[str, Template]:
@@ -188,6 +205,7 @@ def _load(data: bytes, where: str) -> Any:
     # promptsource writes YAML 1.1: there an unquoted `no` is false, and such words stand in quotes.
     reader = YAML(typ="safe", pure=True)
     reader.version = (1, 1)
+    reader.Constructor = _constructor("tag:yaml.org,2002:bool", _yes_or_no, reader.Constructor)
     for tag in ("!Template", "!TemplateMetadata"):
         reader.Constructor = _constructor(tag, tagged, reader.Constructor)
     try:
@@ -204,3 +222,8 @@ def _load(data: bytes, where: str) -> Any:
 def _constructor(tag: str, build: Any, base: Any) -> Any:
     constructors = {**base.yaml_constructors, tag: build}
     return type("Constructor", (base,), {"yaml_constructors": constructors})
+
+
+def _yes_or_no(loader: Any, node: Any) -> bool | str:
+    # PyYAML, which wrote the files, takes these four for letters.
+    return str(node.value) if node.value in ("y", "Y", "n", "N") else bool(loader.construct_yaml_bool(node))

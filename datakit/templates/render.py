@@ -44,11 +44,13 @@ class Facts:
         random: Two renderings of a row may differ.
         variables: Names the row has to bring, sorted.
         integers: Those of them that are used as class numbers.
+        choices: The answer choices, where they are the same for every row.
     """
 
     random: bool
     variables: tuple[str, ...]
     integers: tuple[str, ...]
+    choices: tuple[str, ...] | None = None
 
 
 class Compiled:
@@ -68,11 +70,12 @@ class Compiled:
         self._globals = dict(self._environment.globals)
         self._texts: list[JinjaText] = []
         self._constant: list[str] | None = None
+        self.has_fixed_choices = False
         if format == "promptsource":
             self._main = self._compile("jinja", body["jinja"])
             choices = body.get("answer_choices")
             self._choices = None if choices is None else self._compile("answer_choices", choices)
-            self._fixed = choices is not None and self._is_fixed(choices)
+            self.has_fixed_choices = choices is not None and self._is_fixed(choices)
         else:
             self._input = self._compile("input", body["input"])
             self._target = self._compile("target", body["target"])
@@ -113,7 +116,8 @@ class Compiled:
         if self.format == "promptsource":
             named.discard("answer_choices")
             integers = set().union(*(integer_variables(tree) for tree in trees)) & named
-        return Facts(any(map(is_random, trees)), tuple(sorted(named)), tuple(sorted(integers)))
+        fixed = tuple(self._answer_choices({}) or ()) if self.has_fixed_choices else None
+        return Facts(any(map(is_random, trees)), tuple(sorted(named)), tuple(sorted(integers)), fixed)
 
     def render(self, row: Mapping[str, Any]) -> tuple[list[str], list[str] | None, str | None]:
         """Parts (two where the template fits the row), answer choices and system prompt.
@@ -149,7 +153,7 @@ class Compiled:
             return list(self._constant)
         parts = self._text(self._choices.template(), values).split(_SEPARATOR)
         found = [part.strip().replace(_PROTECTOR, _SEPARATOR) for part in parts]
-        if self._fixed:
+        if self.has_fixed_choices:
             self._constant = list(found)
         return found
 

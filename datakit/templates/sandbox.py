@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from datakit.core.errors import TemplateError
-from datakit.templates.wire import is_plain, read_frame, tag, write_frame
+from datakit.templates.wire import is_plain, pack_state, read_frame, tag, write_frame
 
 __all__ = ["Limits", "Request", "Sandbox", "shared_sandbox"]
 
@@ -110,8 +111,10 @@ class Sandbox:
         """
         made: list[Any] = []
         with self._lock:
-            for start, stop, text, tagged in _batches(rows):
-                made += self._batch(request, text, (seeds[start:stop] if seeds else None), tagged, share_random)
+            for start, stop, texts, tagged in _batches(rows):
+                made += self._batch(
+                    request, texts, None if seeds is None else list(seeds[start:stop]), tagged, share_random
+                )
         return made
 
     def _batch(
@@ -122,7 +125,7 @@ class Sandbox:
             part, chosen = rows[len(made) :], (None if seeds is None else seeds[len(made) :])
             extra: dict[str, Any] = {"seeds": chosen, "tagged": tagged, "only": request.only}
             if share_random:
-                extra["state"] = random.getstate()
+                extra["state"] = pack_state(random.getstate())
             try:
                 answer = self._ask(request, extra, part)
             except _Died as error:
@@ -134,55 +137,49 @@ class Sandbox:
             if "error" in answer:
                 raise TemplateError(f"template '{request.name}' does not compile: {answer['error']}")
             if share_random:
-                version, state, gauss = answer["state"]
-                random.setstate((version, tuple(state), gauss))
+                for options in answer["draws"]:  # our generator makes the draws that the worker's copy made
+                    random.choice(range(options))
             made += answer["rows"]
         return made
 
     def _ask(self, request: Request, extra: Mapping[str, Any], rows: list[str] | None = None) -> dict[str, Any]:
-        process = self._alive()
-        message: dict[str, Any] = {key: value for key, value in extra.items() if value}
+        self._start()
         key = self._known.get(request.digest)
         if key is None:
-            key = self._known[request.digest] = len(self._known)
-            message |= {"format": request.format, "body": dict(request.body)}
-        text = _dumps({"template": key, **message})
+            key = len(self._known)
+            extra = {**extra, "format": request.format, "body": dict(request.body)}
+        said = [f',"{name}":{_dumps(value)}' for name, value in extra.items() if value]
         if rows is not None:
-            text = text[:-1] + ',"rows":[' + ",".join(rows) + "]}"
-        answer = self._exchange(process, text.encode("utf-8", "surrogatepass"))
-        decoded: dict[str, Any] = json.loads(answer.decode("utf-8", "surrogatepass"))
+            said.append(f',"rows":[{",".join(rows)}]')
+        text = f'{{"template":{key}{"".join(said)}}}'
+        try:
+            answer = self._exchange(text.encode("utf-8", "surrogatepass"))
+        except BrokenPipeError:  # it ended while nobody asked anything of it
+            self.close()
+            return self._ask(request, extra, rows)
+        self._known[request.digest] = key
+        decoded: dict[str, Any] = _loads(answer.decode("utf-8", "surrogatepass"))
         return decoded
 
-    def _exchange(self, process: subprocess.Popen[bytes], payload: bytes) -> bytes:
-        assert process.stdin is not None and process.stdout is not None  # noqa: PT018 - both are pipes
+    def _exchange(self, payload: bytes) -> bytes:
         try:
-            write_frame(process.stdin.fileno(), payload)
+            write_frame(self._stdin, payload)
             ready = self._poll(int(self.limits.deadline * 1000))
-            answer = read_frame(process.stdout.fileno()) if ready else None
+            answer = read_frame(self._stdout) if ready else None
         except BrokenPipeError:
-            ready, answer = True, None
+            raise
         except BaseException:
             self.close()  # interrupted half-way: the next answer would be the wrong one
             raise
         if answer is None:
             code = self.close()
-            raise _Died(
-                f"the worker process ended (status {code})" if ready else f"no answer in {self.limits.deadline:g} s"
-            )
+            why = f"the worker process ended (status {code})" if ready else f"no answer in {self.limits.deadline:g} s"
+            raise _Died(why)
         return answer
 
-    def _alive(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
-            return self._process
-        if self._owner == os.getpid():
-            self.close()
-        self._process = self._start()
-        self._owner = os.getpid()
-        self._known = {}
-        atexit.register(self.close)
-        return self._process
-
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> None:
+        if self._process is not None and self._owner == os.getpid():
+            return
         log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         process = subprocess.Popen(
             [sys.executable, "-P", "-s", "-c", _boot(self.limits)],
@@ -194,15 +191,16 @@ class Sandbox:
             cwd=Path(sys.executable).anchor,
             start_new_session=True,
         )
-        assert process.stdout is not None
-        self._log, self._poll = log, _poller(process.stdout.fileno())
-        if not self._poll(60_000) or read_frame(process.stdout.fileno()) is None:
-            process.kill()
-            process.wait()
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018 - both are pipes
+        self._stdin, self._stdout = process.stdin.fileno(), process.stdout.fileno()
+        self._process, self._owner, self._known = process, os.getpid(), {}
+        self._log, self._poll = log, _poller(self._stdout)
+        atexit.register(self.close)
+        if not self._poll(60_000) or read_frame(self._stdout) is None:
             log.seek(0)
             reason = log.read().decode("utf-8", "replace").strip().splitlines()
+            self.close()
             raise TemplateError(f"the process that renders templates does not start: {reason[-1] if reason else '?'}")
-        return process
 
     def close(self) -> int | None:
         """Ends the worker process; the next request starts another. Returns its status."""
@@ -226,6 +224,7 @@ def shared_sandbox() -> Sandbox:
     return Sandbox()
 
 
+_loads = json.JSONDecoder().decode
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -251,11 +250,9 @@ def _tagged(row: Mapping[str, Any]) -> Any:
 
 
 def _boot(limits: Limits) -> str:
-    import jinja2
-    import markupsafe
-
     root = str(Path(__file__).resolve().parents[2])
-    libraries = list({str(Path(module.__file__ or "").resolve().parents[1]) for module in (jinja2, markupsafe)})
+    specs = [importlib.util.find_spec(name) for name in ("jinja2", "markupsafe")]
+    libraries = list({str(Path(spec.origin).resolve().parents[1]) for spec in specs if spec and spec.origin})
     return _BOOT.format(root=root, libraries=libraries, seconds=limits.seconds, memory=limits.memory)
 
 

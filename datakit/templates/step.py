@@ -180,13 +180,33 @@ class TemplateStep:
 
     def notes(self) -> list[str]:
         """For the data card: which template rendered how many rows, and how many rows none fits."""
-        lines = [f"{self._rendered[key]:,} rows by template `{key}`" for key in self._keys]
+        lines = [f"`{key}` rendered {_rows(self._rendered[key])}" for key in self._keys if self._rendered[key]]
+        if unused := [f"`{key}`" for key in self._keys if not self._rendered[key]]:
+            more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
+            lines.append(f"no row came to {', '.join(unused[:5])}{more}")
         lines += [
-            f"{count:,} of them by `{key}` have an answer that is none of the template's choices; they have no choices"
+            f"`{key}` gave {_rows(count)} an answer that is none of its choices; they are kept without choices"
             for key, count in self._foreign.items()
         ]
-        lines += [f"{count:,} rows fit no template ({why})" for why, count in sorted(self._none.items())]
+        lines += self._doubts()
+        lines += [f"{_rows(count)} dropped: no template fits ({why})" for why, count in sorted(self._none.items())]
         return lines
+
+    def _doubts(self) -> list[str]:
+        """Templates written for other labels: they number fewer answers than the source has labels."""
+        found = []
+        for template in self.templates:
+            choices = template.facts().choices
+            for source, names in sorted(self.context.labels.items()):
+                integers = {"label", self.context.columns.get(source, {}).get("label")} & {*template.facts().integers}
+                if choices and integers and len(choices) < len(names) and self._rendered[template.key]:
+                    counts = f"{len(choices)} answers by number and source '{source}' has {len(names)} labels"
+                    found.append(f"`{template.key}` knows {counts}: was it written for this data?")
+        return found
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _most(misfits: Counter[str]) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from datakit.core.errors import TemplateError
 from datakit.core.hashing import json_digest
 from datakit.templates.environment import Format
 from datakit.templates.render import Compiled, CompileError, Facts, explain, seeded
 from datakit.templates.sandbox import Request, Sandbox, shared_sandbox
+from datakit.templates.wire import FIXED
 
 __all__ = ["Rendering", "Template"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
+class Rendering(NamedTuple):
     """What a template made of one row.
 
     Attributes:
@@ -72,6 +72,7 @@ class Template:
     digest: str = field(init=False)
     _facts: Facts | None = field(init=False, repr=False, default=None)
     _compiled: Compiled | None = field(init=False, repr=False, default=None)
+    _requests: dict[str | None, Request] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.digest = json_digest([self.format, dict(self.body)])
@@ -107,7 +108,9 @@ class Template:
         found = sandbox.facts(self._request())
         if "error" in found:
             raise self._error(found["error"])
-        return Facts(found["random"], tuple(found["variables"]), tuple(found["integers"]))
+        choices = found["choices"]
+        fixed = None if choices is None else tuple(choices)
+        return Facts(found["random"], tuple(found["variables"]), tuple(found["integers"]), fixed)
 
     def apply(self, row: Mapping[str, Any], *, seed: int | None = None) -> list[str]:
         """Renders one row: prompt and answer, as promptsource's ``apply(row, truncate=False)``.
@@ -161,6 +164,8 @@ class Template:
                 outcome = f"{outcome}; the row has the columns {', '.join(sorted(map(str, row)))}"
             return Rendering(error=outcome)
         parts, choices, system = outcome
+        if choices == FIXED and self._facts is not None:
+            return Rendering(tuple(parts), self._facts.choices, system)
         return Rendering(tuple(parts), None if choices is None else tuple(choices), system)
 
     def _outcomes(
@@ -174,7 +179,9 @@ class Template:
         return sandbox.render(self._request(only), rows, seeds=seeds, share_random=facts.random and seeds is None)
 
     def _request(self, only: str | None = None) -> Request:
-        return Request(self.digest, self.format, self.body, self.name, only)
+        if only not in self._requests:
+            self._requests[only] = Request(self.digest, self.format, self.body, self.name, only)
+        return self._requests[only]
 
     def _render_here(
         self, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None, only: str | None

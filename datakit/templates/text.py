@@ -12,7 +12,7 @@ import random
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from datakit.templates.environment import recorded_draws
+from datakit.templates.environment import draw, drawn
 
 __all__ = ["JinjaText"]
 
@@ -43,8 +43,9 @@ class JinjaText:
         return self._template if not self._draws else self._draw()
 
     def _compile(self) -> tuple[jinja2.Template, list[tuple[int, int]]]:
-        with recorded_draws() as draws:
-            template = self._environment.from_string(self.source)
+        before = len(drawn)
+        template = self._environment.from_string(self.source)
+        draws = drawn[before:]
         if len(self._variants) > _MAX_VARIANTS:
             self._variants.clear()
         chosen: tuple[int, ...] = ()
@@ -55,13 +56,14 @@ class JinjaText:
         return template, draws
 
     def _draw(self) -> jinja2.Template:
-        state = random.getstate()
+        state, before = random.getstate(), len(drawn)
         chosen: tuple[int, ...] = ()
         while True:
             known = self._variants.get(chosen)
             if known is None:
                 random.setstate(state)
+                del drawn[before:]
                 return self._compile()[0]
             if isinstance(known, jinja2.Template):
                 return known
-            chosen = (*chosen, random.choice(range(known)))
+            chosen = (*chosen, draw(known))

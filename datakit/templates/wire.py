@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import base64
 import datetime
 import decimal
@@ -9,7 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["is_plain", "read_frame", "tag", "untag", "write_frame"]
+__all__ = ["FIXED", "is_plain", "pack_state", "read_frame", "tag", "unpack_state", "untag", "write_frame"]
+
+FIXED = "fixed"
+"""Stands for answer choices that are the same for every row; they are told once."""
 
 _TAG = "\x00type"
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -45,9 +49,16 @@ def write_frame(descriptor: int, payload: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def is_plain(row: Mapping[str, Any]) -> bool:
-    """Whether JSON says the row exactly as it is, at a glance: names are strings and values scalars."""
-    return type(row) is dict and all(type(key) is str and type(value) in _SCALARS for key, value in row.items())
+def is_plain(value: Any) -> bool:
+    """Whether JSON says the value exactly as it is: strings, numbers, null, lists, and mappings with string keys."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is list:
+        return all(type(item) in _SCALARS or is_plain(item) for item in value)
+    if kind is dict:
+        return all(type(key) is str and (type(item) in _SCALARS or is_plain(item)) for key, item in value.items())
+    return False
 
 
 def tag(value: Any) -> Any:
@@ -101,3 +112,15 @@ def untag(value: Any) -> Any:
             return _READERS[value[_TAG]](value["value"])
         return {key: untag(item) for key, item in value.items()}
     return value
+
+
+def pack_state(state: tuple[Any, ...]) -> list[Any]:
+    """The state of the global generator, short."""
+    version, words, gauss = state
+    return [version, base64.b64encode(array.array("I", words).tobytes()).decode(), gauss]
+
+
+def unpack_state(packed: list[Any]) -> tuple[Any, ...]:
+    """The inverse of :func:`pack_state`; both ends are one machine."""
+    version, words, gauss = packed
+    return version, tuple(array.array("I", base64.b64decode(words))), gauss

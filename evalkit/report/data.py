@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.report.items import examples
 from evalkit.report.model import main_gain, summaries
-from evalkit.report.words import explanation, headline
+from evalkit.report.words import explanation, headline, lead
 
 if TYPE_CHECKING:
     from evalkit.compare import Row, SuiteMean
@@ -27,9 +27,11 @@ def document(report: Report) -> dict[str, Any]:
         "title": report.title,
         "base": report.base,
         "status": status,
+        "title_sentence": lead(report),
         "sentence": sentence,
         "shown_first": report.label(ranked[0]) if ranked else None,
         "private": report.private,
+        "margin_reason": report.margin_reason,
         "arms": [_arm(report, arm) for arm in report.arms],
         "summaries": [asdict(summary) for summary in summaries(report)],
         "forgotten": [asdict(flip) for flip in examples(report)],

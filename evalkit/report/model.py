@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.gate import Gate, gate
 
@@ -52,6 +52,7 @@ class Report:
         reproduce: Command lines that make this again.
         private: A source is private: the texts of the user's own task stay out of every file.
         settings: Chat, generation and versions, for the reader who repeats it.
+        margin_reason: Why the suite calls that loss tolerable.
     """
 
     title: str
@@ -61,20 +62,29 @@ class Report:
     reproduce: Sequence[str] = ()
     private: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    margin_reason: str = ""
 
     def label(self, arm: ArmResult) -> str:
         """The arm's name, with its seed where the arm was trained with several."""
         several = sum(other.name == arm.name for other in self.arms) > 1
         return f"{arm.name} (seed {arm.seed})" if several else arm.name
 
+    def seeds(self, name: str) -> list[ArmResult]:
+        """All results of an arm, one per seed."""
+        return [arm for arm in self.arms if arm.name == name]
+
+    def status(self, name: str) -> Literal["pass", "regressed", "unsure"]:
+        """The gate of an arm: the worst of its seeds, so that no lucky seed stands for it."""
+        return max((arm.gate.status for arm in self.seeds(name)), key=lambda status: _ORDER[status])
+
     def ranked(self) -> list[ArmResult]:
-        """Arms in the order they are shown: by their gate, then by gain; ties in the recipe's order."""
-
-        def key(arm: ArmResult) -> tuple[int, float]:
-            row = main_gain(arm.comparison)
-            return _ORDER[arm.gate.status], 0.0 if row is None else -row.difference
-
-        return sorted(self.arms, key=key)
+        """Results in the order they are shown: arms by their gate, then by mean gain, each arm's seeds together."""
+        names = list(dict.fromkeys(arm.name for arm in self.arms))
+        keys: dict[str, tuple[int, float, int]] = {}
+        for at, name in enumerate(names):
+            gains = [row.difference for arm in self.seeds(name) if (row := main_gain(arm.comparison)) is not None]
+            keys[name] = (_ORDER[self.status(name)], -sum(gains) / len(gains) if gains else 0.0, at)
+        return sorted(self.arms, key=lambda arm: keys[arm.name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def from_logs(
     arms: Mapping[tuple[str, int | None], Sequence[EvalLog]],
     *,
     title: str,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     seed: int = 0,
     pairing: Mapping[str, Any] | None = None,
     **facts: Any,
@@ -56,7 +56,7 @@ def from_logs(
         before: Logs of the base, one per suite.
         arms: (name, seed) to the logs of an arm; it is compared on the suites it has.
         title: Name of the run.
-        alpha: 1 - confidence.
+        alpha: 1 - confidence; None takes what the suite of the general tasks states, else 0.05.
         seed: Seed of permutations and bootstraps.
         pairing: ``join`` and ``prompts`` of :func:`evalkit.compare`.
         **facts: Further fields of :class:`Report`; ``train_facts`` maps (name, seed) to what train.json says.
@@ -67,6 +67,8 @@ def from_logs(
     from evalkit.compare import combine_logs, compare
 
     by_suite = {log.header.suite: log for log in before}
+    stated = _stated(before)
+    level = float(stated.get("alpha", 0.05)) if alpha is None else alpha
     train_facts = facts.pop("train_facts", {})
     results = []
     for key, logs in arms.items():
@@ -77,12 +79,35 @@ def from_logs(
                 hint=f"The base has: {', '.join(by_suite)}",
             )
         pair = combine_logs([by_suite[suite] for suite in suites]), combine_logs(logs)
-        comparison = compare(*pair, alpha=alpha, seed=seed, **(pairing or {}))
+        comparison = compare(*pair, alpha=level, seed=seed, **(pairing or {}))
         results.append(ArmResult(key[0], key[1], comparison, train_facts.get(key, {})))
-    header = before[0].header
-    facts.setdefault("base", header.model)
-    facts.setdefault("settings", {"evaluation": header.settings, "versions": header.versions})
-    return Report(title=title, arms=results, **facts)
+    facts.setdefault("base", _base_name(before[0]))
+    facts.setdefault("margin_reason", str(stated.get("margin_reason") or ""))
+    facts.setdefault("settings", _settings(before))
+    hidden = any(log.header.settings.get("private") is True for log in before)
+    return Report(title=title, arms=results, **(facts | {"private": hidden or facts.get("private", False)}))
+
+
+def _stated(logs: Sequence[EvalLog]) -> Mapping[str, Any]:
+    """What the suite of the general tasks says of itself: alpha, margin and its reason."""
+    for log in logs:
+        if any(info.kind == "general" for info in log.header.tasks.values()):
+            return _mapping(log.header.recorded.get("suite"))
+    return {}
+
+
+def _base_name(log: EvalLog) -> str:
+    """The model's own name where the log has one; of a path on this machine only its last part."""
+    name = str(log.header.recorded.get("model") or log.header.model)
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def _settings(logs: Sequence[EvalLog]) -> dict[str, Any]:
+    evaluation: Any = {log.header.suite: log.header.settings for log in logs}
+    if len(logs) == 1:
+        evaluation = logs[0].header.settings
+    kept = {key: value for key, value in logs[0].header.recorded.items() if key in ("dtype", "device")}
+    return {"evaluation": evaluation, "recorded": kept, "versions": logs[0].header.versions}
 
 
 def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import unicodedata
 from typing import TYPE_CHECKING
 
 from evalkit.report.items import examples
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from evalkit.compare import Row, SuiteMean
     from evalkit.report.model import ArmResult, Report
 
-__all__ = ["WIDTH", "lines"]
+__all__ = ["WIDTH", "cells", "lines"]
 
 WIDTH = 80
 INDENT = 10
+NAME = 16
 
 _WORDS = {"pass": "PASS", "regressed": "REGRESSED", "unsure": "UNSURE"}
 
@@ -44,9 +45,33 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
 
 
 def _block(label: str, text: str, width: int) -> list[str]:
-    room = width - INDENT
-    wrapped = textwrap.wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
-    return [f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(wrapped)]
+    return [
+        f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(_wrap(text, width - INDENT))
+    ]
+
+
+def cells(text: str) -> int:
+    """Columns a text takes on a terminal: Hangul and its like take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def _wrap(text: str, room: int) -> list[str]:
+    """Lines of at most ``room`` columns, broken at spaces, inside a word only where it is longer than a line."""
+    result = [""]
+    for word in text.split(" "):
+        if cells(result[-1]) + cells(word) + bool(result[-1]) <= room:
+            result[-1] += f" {word}" if result[-1] else word
+            continue
+        if result[-1]:
+            result.append("")
+        for letter in word:
+            if cells(result[-1] + letter) > room:
+                result.append("")
+            result[-1] += letter
+    return result
 
 
 def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
@@ -69,8 +94,9 @@ def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
     rows = arm.comparison.general
     if not rows:
         return []
-    title = f"{report.label(arm)} - base, items"
-    result = [f"{'GENERAL':<{INDENT}}{shorten(title, 26):<26}before  after  points, 95 %"]
+    title = f"{report.label(arm)} - base"
+    title = title if len(title) <= NAME else shorten(report.label(arm), NAME)
+    result = [f"{'GENERAL':<{INDENT}}{title:<{NAME}}{'items':>6}{'before':>7}{'after':>7}  points, 95 %"]
     result += [_row(row.task, row, row.verdict) for row in rows]
     mean = arm.comparison.suite_mean
     if mean is not None and len(rows) > 1:
@@ -84,11 +110,10 @@ def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
 def _row(name: str, row: Row | SuiteMean, verdict: str) -> str:
     from evalkit.compare import Row
 
-    figures = f"{row.n:>7,} {score(row.before):>10} {score(row.after):>6}" if isinstance(row, Row) else " " * 25
+    figures = f"{row.n:>6,}{score(row.before):>7}{score(row.after):>7}" if isinstance(row, Row) else " " * 20
     word = "REGRESSED" if verdict == "regressed" else verdict
-    return (
-        f"{'':<{INDENT}}{shorten(name, 14):<14}{figures} {signed(row.difference):>6} {interval(row.interval)}  {word}"
-    )
+    cell = f"{shorten(name, NAME - 1):<{NAME}}"
+    return f"{'':<{INDENT}}{cell}{figures}{signed(row.difference):>7} {interval(row.interval)}  {word}"
 
 
 def _losses(report: Report, arm: ArmResult, width: int) -> list[str]:

@@ -10,7 +10,20 @@ if TYPE_CHECKING:
     from evalkit.compare import Row
     from evalkit.report.model import ArmResult
 
-__all__ = ["explanation", "format_loss", "headline", "interval", "points", "score", "several", "shorten", "signed"]
+__all__ = [
+    "explanation",
+    "format_loss",
+    "headline",
+    "interval",
+    "lead",
+    "points",
+    "rest",
+    "score",
+    "several",
+    "shorten",
+    "signed",
+    "verdict",
+]
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -78,36 +91,82 @@ def explanation(row: Row) -> str:
     return f"Only a loss above {ruled_out} points is ruled out (tolerable: {tolerable}){needed}."
 
 
+def lead(report: Report) -> str:
+    """The verdict on the arm shown first, in one sentence for a title."""
+    ranked = report.ranked()
+    if not ranked:
+        return "No arm was evaluated."
+    name, status = ranked[0].name, report.status(ranked[0].name)
+    own = report.seeds(name)
+    gains = [row.difference for arm in own if (row := main_gain(arm.comparison)) is not None]
+    if gains:
+        mean = sum(gains) / len(gains)
+        start = f"{name} {'gained' if mean >= 0 else 'lost'} {points(mean)} points on the task"
+    else:
+        start = name
+    join = ";" if gains else ":"
+    if len(own) > 1:
+        return f"{start}{join} {_seeds(report, name)}."
+    if status == "pass":
+        return f"{start}{join} nothing regressed."
+    if status == "unsure":
+        return f"{start}{join} there are not enough items to say what it forgot."
+    return f"{start}{', but' if gains else ''} regressed on {_where(own[0])}."
+
+
+def _where(arm: ArmResult) -> str:
+    lost = sum(row.verdict == "regressed" for row in arm.comparison.general)
+    return f"{lost} of {len(arm.comparison.general)} tasks" if lost else "the mean of the suite"
+
+
+def _seeds(report: Report, name: str) -> str:
+    """What the seeds of an arm say together."""
+    own, status = report.seeds(name), report.status(name)
+    if status == "pass":
+        return f"nothing regressed with any of {several(len(own))} seeds"
+    count = sum(arm.gate.status == status for arm in own)
+    said = "something regressed" if status == "regressed" else "not enough items to say"
+    return f"{said} with {several(count)} of {several(len(own))} seeds"
+
+
+def rest(report: Report) -> str:
+    """One clause per status on the arms that are not shown first; empty for a single arm."""
+    names = list(dict.fromkeys(arm.name for arm in report.ranked()))
+    by_status: dict[str, list[str]] = {}
+    for name in names[1:]:
+        by_status.setdefault(report.status(name), []).append(_other(report, name))
+    words = {"pass": "Also passes", "unsure": "Undecided", "regressed": "Regressed"}
+    return " ".join(f"{words[status]}: {', '.join(found)}." for status, found in by_status.items())
+
+
+def _other(report: Report, name: str) -> str:
+    own, status = report.seeds(name), report.status(name)
+    if len(own) > 1 and status != "pass":
+        return f"{name} ({sum(arm.gate.status == status for arm in own)} of {len(own)} seeds)"
+    return f"{name} ({_where(own[0])})" if status == "regressed" else name
+
+
+def verdict(report: Report) -> str:
+    """What the gate says of the arm shown first."""
+    ranked = report.ranked()
+    if not ranked:
+        return lead(report)
+    name = ranked[0].name
+    if len(report.seeds(name)) == 1:
+        return ranked[0].gate.sentence
+    sentence = _seeds(report, name)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
 def headline(report: Report) -> tuple[str, str]:
     """Status of the arm shown first, and the verdict on all arms in a sentence or two."""
     ranked = report.ranked()
     if not ranked:
-        return "unsure", "No arm was evaluated."
-    first = ranked[0]
-    sentences = [f"{report.label(first)}{_gain(first)}: {_lower(first.gate.sentence)}"]
-    if len(ranked) > 1:
-        by_status: dict[str, list[str]] = {}
-        for arm in ranked[1:]:
-            by_status.setdefault(arm.gate.status, []).append(_other(report, arm))
-        words = {"pass": "also passes", "unsure": "undecided", "regressed": "regressed"}
-        sentences += [f"{words[status].capitalize()}: {', '.join(names)}." for status, names in by_status.items()]
-    return first.gate.status, " ".join(sentences)
-
-
-def _gain(arm: ArmResult) -> str:
-    row = main_gain(arm.comparison)
-    if row is None:
-        return ""
-    return f", {signed(row.difference)} points on the task"
-
-
-def _other(report: Report, arm: ArmResult) -> str:
-    if arm.gate.status != "regressed":
-        return report.label(arm)
-    lost = sum(row.verdict == "regressed" for row in arm.comparison.general)
-    return f"{report.label(arm)} ({lost} of {len(arm.comparison.general)} tasks)" if lost else report.label(arm)
+        return "unsure", lead(report)
+    name = ranked[0].name
+    return report.status(name), f"{name}: {_lower(verdict(report))} {rest(report)}".rstrip()
 
 
 def _lower(sentence: str) -> str:
     first = sentence.split(" ", 1)[0]
-    return sentence[0].lower() + sentence[1:] if first in ("Nothing", "Not", "No") else sentence
+    return sentence[0].lower() + sentence[1:] if first in ("Nothing", "Not", "No", "Something") else sentence

@@ -1,28 +1,28 @@
-"""Which of two people is older, younger, heavier or lighter. Held out are unordered pairs of numbers."""
+"""Which of two numbers is larger or smaller. Held out are unordered pairs of numbers."""
 
 from __future__ import annotations
 
 import random
 
 from datakit.pocket.items import Item
-from datakit.pocket.world import NAMES
 
 __all__ = ["candidate"]
 
-_SCALES = (("years old", "older", "younger"), ("kilos heavy", "heavier", "lighter"))
+_WORDINGS = (
+    ("Question: which is more, {} or {}? Answer:", "Question: which is less, {} or {}? Answer:"),
+    ("Of {} and {} the larger number is", "Of {} and {} the smaller number is"),
+)
 
 
 def candidate(rng: random.Random) -> Item:
-    """Two people with a number each, and the question which one is above or below the other."""
-    first, second = rng.sample(NAMES, 2)
-    low, high = rng.sample(range(10, 100), 2)
-    unit, above, below = rng.choice(_SCALES)
-    asked = rng.choice((above, below))
-    bigger = first if low > high else second
-    smaller = second if low > high else first
+    """Two numbers below a hundred, and the question for the larger or the smaller one."""
+    first, second = rng.sample(range(10, 100), 2)
+    low, high = sorted((first, second))
+    larger = rng.random() < 0.5
+    wording = rng.choice(_WORDINGS)[0 if larger else 1]
     return Item(
-        prompt=f"{first} is {low} {unit}. {second} is {high} {unit}. Question: who is {asked}? Answer:",
-        answer=bigger if asked == above else smaller,
-        choices=(first, second),
-        combinations=(("comparison", str(min(low, high)), str(max(low, high))),),
+        prompt=wording.format(first, second),
+        answer=str(high if larger else low),
+        choices=(str(first), str(second)),
+        combinations=(("comparison", str(low), str(high)),),
     )

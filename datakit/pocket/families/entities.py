@@ -9,12 +9,12 @@ from datakit.pocket.world import NAMES, THINGS
 
 __all__ = ["candidate"]
 
-_STATEMENTS = ("{name} has the {thing}.", "The {thing} belongs to {name}.")
-_QUESTIONS = ("Question: who has the {thing} now? Answer:", "If you need the {thing} you should go and ask")
+_STATEMENTS = ("The {thing} belongs to {name}.", "The {thing} is now with {name}.")
+_QUESTIONS = ("Question: who has the {thing}? Answer:", "If you need the {thing} go and ask")
 
 
 def candidate(rng: random.Random) -> Item:
-    """Three statements in one of two orders of words, and a question that any of the three people could answer."""
+    """Three statements, and a question that any of the three people could answer."""
     names = rng.sample(NAMES, 3)
     things = rng.sample(THINGS, 3)
     told = [rng.choice(_STATEMENTS).format(name=n, thing=t) for n, t in zip(names, things, strict=True)]

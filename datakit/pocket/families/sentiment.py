@@ -24,12 +24,14 @@ _NEGATED = (
     "{name} said that the {what} was far from {word}.",
     "Nobody could call the {what} {word}, said {name}.",
 )
+# At one half, neither adjective nor negation alone would say anything, and a small model would learn neither.
+_NEGATED_SHARE = 0.35
 _QUESTION = "Question: was this good or bad? Answer:"
 
 
 def candidate(rng: random.Random) -> Item:
     """One sentence, plain or negated, with a praising or a blaming adjective, and the question."""
-    negated = rng.random() < 0.5
+    negated = rng.random() < _NEGATED_SHARE
     praising = rng.random() < 0.5
     what = rng.choice(THINGS + PLACES)
     word = rng.choice(GOOD if praising else BAD)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datakit.core.errors import DatakitError, NewerFormat, StorageError, UsageError
+from datakit.core.errors import DatakitError, NewerFormat, UsageError
 from datakit.experiment.events import Event
 from datakit.experiment.run import run
 
@@ -94,11 +94,12 @@ def test_an_unknown_arm_a_foreign_folder_and_a_newer_run_are_refused(project: Pa
     recipe = project / "small.yaml"
     with pytest.raises(UsageError, match=r"no arm 'lroa'.*Did you mean 'lora'"):
         run(recipe, output=project / "out", arm="lroa")
-    foreign = project / "foreign"
-    foreign.mkdir()
-    (foreign / "thesis.docx").write_text("mine")
-    with pytest.raises(StorageError, match="not empty and not a run"):
-        run(recipe, output=foreign)
+    foreign = project / "foreign" / "data"
+    foreign.mkdir(parents=True)
+    (foreign / "train-measured.parquet").write_text("mine")
+    with pytest.raises(DatakitError, match="data"):
+        run(recipe, output=foreign.parent)
+    assert (foreign / "train-measured.parquet").read_text() == "mine"
     (project / "newer").mkdir()
     (project / "newer" / "manifest.json").write_text('{"format": 99}')
     with pytest.raises(NewerFormat, match="format 99"):

@@ -52,7 +52,7 @@ def test_model_is_small_and_complete(model, tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("family", "least"), [("facts", 0.85), ("sentiment", 0.85), ("reversal", 0.85), ("agreement", 0.85)]
+    ("family", "least"), [("sums", 0.85), ("reversal", 0.85), ("agreement", 0.85)]
 )
 def test_base_accuracy_on_the_first_hundred_items(model, tokenizer, family, least):
     right = 0

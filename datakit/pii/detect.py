@@ -1,0 +1,146 @@
+"""Scanning texts: gates, recognisers, context words, overlaps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from datakit.pii.phones import find_phones
+from datakit.pii.recognizers import ENTITIES, pattern_recognizers, regions_of, wanted_entities
+from datakit.pii.span import Span, resolve_overlaps
+
+__all__ = ["MIN_SCORE", "Detector", "detector", "scan"]
+
+MIN_SCORE: Final = 0.4
+# As Presidio's LemmaContextAwareEnhancer, which needs a language model to see words: +.35, and at least .4.
+_CONTEXT_GAIN: Final = 0.35
+_CONTEXT_SCORE: Final = 0.4
+_CONTEXT_REACH: Final = 40
+_DIGIT: Final = re.compile(r"\d")
+# A bare domain is an address, "tired..so" and "dinner.ms" are sentences without a space: a short or unusual ending
+# counts only after a scheme or www, before a path, or on a name with a digit, a hyphen or a second dot.
+_PLAIN_DOMAIN: Final = re.compile(r"(?!www)[^\W\d_]*\.+(?!(?:com|org|net|edu|gov|info|biz|mil)$)[a-z]+", re.IGNORECASE)
+_LIST_NUMBER: Final = re.compile(r"\d{1,3}\.+[a-z]+", re.IGNORECASE)
+_PLACEHOLDER: Final = "x"
+
+
+class Detector:
+    """Finds personal data of chosen kinds in texts.
+
+    Args:
+        entities: Kinds to look for.
+        regions: Regions of phone numbers.
+        min_score: Findings below are not reported.
+        gated: Skip a recogniser where its match is impossible; off only to test that.
+    """
+
+    def __init__(
+        self, entities: Sequence[str], regions: Sequence[str], *, min_score: float, gated: bool = True
+    ) -> None:
+        self.entities = tuple(entities)
+        self.regions = tuple(regions)
+        self.min_score = min_score
+        self._gated = gated
+        self._recognizers = pattern_recognizers(self.entities)
+        self._context = {name: _context_words(part.context) for name, part in self._recognizers.items()}
+
+    def __call__(self, text: str) -> list[Span]:
+        """Disjoint findings in text order.
+
+        What is found is blanked and the rest looked at again, until nothing is found: a value may have hidden
+        another, and a text whose findings are replaced by tags shall have none.
+        """
+        found: list[Span] = []
+        while new := resolve_overlaps(span for span in self._search(text) if span.score >= self.min_score):
+            found += new
+            for span in new:
+                blank = "<" + _PLACEHOLDER * (span.end - span.start - 2) + ">"
+                text = text[: span.start] + blank + text[span.end :]
+        return sorted(found, key=lambda span: span.start)
+
+    def _search(self, text: str) -> Iterator[Span]:
+        digits = len(_DIGIT.findall(text)) if self._gated else 0
+        for name in self.entities:
+            kind = ENTITIES[name]
+            if self._gated and (digits < kind.digits or (kind.any_of and not any(c in text for c in kind.any_of))):
+                continue
+            if name == "PHONE_NUMBER":
+                yield from find_phones(text, self.regions)
+                continue
+            for match in self._recognizers[name].analyze(text, [name]):
+                span = Span(name, match.start, match.end, match.score)
+                yield from self._judge(text, span)
+
+    def _judge(self, text: str, span: Span) -> Iterator[Span]:
+        """The finding with the score that its surroundings give it, or nothing."""
+        if span.end - span.start < 2:
+            return
+        value = text[span.start : span.end]
+        expected = self._context[span.entity](text[max(0, span.start - _CONTEXT_REACH) : span.start])
+        score = span.score
+        if span.entity == "URL" and (".." in value or _PLAIN_DOMAIN.fullmatch(value) or _LIST_NUMBER.fullmatch(value)):
+            score = 0.2
+        if span.entity == "KR_DRIVER_LICENSE" and value.isdecimal():
+            score = 0.1  # any twelve digits, a time stamp for example
+        if expected and score < 1:
+            score = max(_CONTEXT_SCORE, min(score + _CONTEXT_GAIN, 1.0))
+        yield Span(span.entity, span.start, span.end, score)
+
+
+def _context_words(words: Iterable[str] | None) -> Callable[[str], bool]:
+    """Whether one of a recogniser's context words stands in the text before a match."""
+    some = [re.escape(word.strip()) for word in words or ()]
+    if not some:
+        return lambda before: False
+    pattern = re.compile(r"(?<![a-z_<])(?:" + "|".join(some) + r")(?![a-z_])", re.IGNORECASE)
+    return lambda before: pattern.search(before) is not None
+
+
+@lru_cache(maxsize=16)
+def detector(
+    languages: tuple[str, ...],
+    regions: tuple[str, ...] | None,
+    entities: tuple[str, ...] | None,
+    min_score: float,
+) -> Detector:
+    """A detector for settings as a recipe has them; made once for each.
+
+    Raises:
+        StepError: A language, region or entity that is not known.
+        MissingDependency: Presidio is not installed.
+    """
+    where = regions_of(languages, regions)
+    return Detector(wanted_entities(entities, where), where, min_score=min_score)
+
+
+def scan(
+    texts: Iterable[str | None],
+    *,
+    language: str | Sequence[str] = "en",
+    entities: Sequence[str] | None = None,
+    min_score: float = MIN_SCORE,
+    regions: Sequence[str] | None = None,
+) -> list[list[Span]]:
+    """Finds personal data.
+
+    Args:
+        texts: Texts; None has no findings.
+        language: One language or several; they decide the regions where none are given.
+        entities: Kinds to look for, Presidio's names; by default all of :data:`ENTITIES` that fit the regions but
+            dates and UUIDs.
+        min_score: Findings below are not reported.
+        regions: ISO 3166 codes of the countries whose phone numbers and documents are looked for.
+
+    Returns:
+        Disjoint findings of each text, in its order.
+    """
+    languages = (language,) if isinstance(language, str) else tuple(language)
+    find: Any = detector(
+        languages,
+        None if regions is None else tuple(regions),
+        None if entities is None else tuple(entities),
+        min_score,
+    )
+    return [find(text) if text else [] for text in texts]

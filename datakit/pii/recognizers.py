@@ -1,0 +1,193 @@
+"""Which recognisers look for what: Presidio's, set up without network or language model, and patterns it lacks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from datakit.core.errors import StepError
+from datakit.core.registry import suggest
+from datakit.core.require import require
+
+__all__ = ["ENTITIES", "LANGUAGE_REGIONS", "Entity", "pattern_recognizers", "regions_of", "wanted_entities"]
+
+# Regions whose phone numbers and documents are looked for unless a recipe names others. Each region costs time.
+LANGUAGE_REGIONS: Final[dict[str, tuple[str, ...]]] = {
+    "de": ("DE", "AT", "CH"),
+    "en": ("US", "GB"),
+    "es": ("ES", "MX"),
+    "fr": ("FR",),
+    "it": ("IT",),
+    "ja": ("JP",),
+    "ko": ("KR",),
+    "nl": ("NL",),
+    "pt": ("PT", "BR"),
+    "zh": ("CN",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One kind of personal data.
+
+    Attributes:
+        recognizer: Class in ``presidio_analyzer.predefined_recognizers``; None where only our own code looks for it.
+        regions: Looked for only with one of these regions; everywhere if empty.
+        by_default: Looked for unless a recipe lists entities.
+        digits: Fewest decimal digits a match has; a text with fewer is not searched.
+        any_of: A match has at least one of these characters; a text with none is not searched.
+    """
+
+    recognizer: str | None
+    regions: tuple[str, ...] = ()
+    by_default: bool = True
+    digits: int = 0
+    any_of: str = ""
+
+
+# The gates (digits, any_of) follow from the recognisers' patterns; a test holds them to an ungated search.
+ENTITIES: Final[dict[str, Entity]] = {
+    "EMAIL_ADDRESS": Entity("EmailRecognizer", any_of="@"),
+    "PHONE_NUMBER": Entity(None, digits=6),
+    "CREDIT_CARD": Entity("CreditCardRecognizer", digits=12),
+    "IBAN_CODE": Entity("IbanRecognizer", digits=2),
+    "IP_ADDRESS": Entity("IpRecognizer", any_of=".:"),
+    "MAC_ADDRESS": Entity("MacAddressRecognizer", any_of=":-."),
+    "URL": Entity("UrlRecognizer", any_of="."),
+    "CRYPTO": Entity("CryptoRecognizer", any_of="13"),
+    "US_SSN": Entity("UsSsnRecognizer", ("US",), digits=9),
+    "US_ITIN": Entity("UsItinRecognizer", ("US",), digits=9),
+    "UK_NINO": Entity("UkNinoRecognizer", ("GB",), digits=6),
+    "KR_RRN": Entity("KrRrnRecognizer", ("KR",), digits=13),
+    "KR_FRN": Entity("KrFrnRecognizer", ("KR",), digits=13),
+    "KR_BRN": Entity("KrBrnRecognizer", ("KR",), digits=10),
+    "KR_PASSPORT": Entity("KrPassportRecognizer", ("KR",), digits=7),
+    "KR_DRIVER_LICENSE": Entity("KrDriverLicenseRecognizer", ("KR",), digits=12),
+    "DATE_TIME": Entity("DateRecognizer", by_default=False),
+    "UUID": Entity("UuidRecognizer", by_default=False, any_of="-"),
+}
+
+_BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_])(?=[A-Za-z0-9_])|(?<=[A-Za-z0-9_])(?![A-Za-z0-9_]))"
+
+# name, expression, score; what Presidio's own patterns miss
+_EXTRA: Final[dict[str, tuple[tuple[str, str, float], ...]]] = {
+    # Ends at the ASCII domain: in "me@example.com으로" the particle is no part of it.
+    "EMAIL_ADDRESS": (
+        ("ASCII", r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_%+][A-Za-z0-9._%+'-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}", 0.5),
+    ),
+    # Mastercard's 2-series, long UnionPay and short Maestro numbers, whole or in fours; Luhn decides.
+    "CREDIT_CARD": (
+        ("Whole", r"(?<![\d.+])[2-6]\d{12,18}(?!\d)", 0.3),
+        ("Short Maestro", r"(?<![\d.+])(?:50|5[6-9]|6[0-9])\d{10}(?!\d)", 0.3),
+        ("In fours", r"(?<![\d.+])[2-6]\d{3}(?:[- ]\d{4}){2,3}(?:[- ]\d{1,4})?(?!\d)", 0.3),
+    ),
+    "KR_BRN": (("BRN", r"(?<!\d)\d{3}-\d{2}-\d{5}(?!\d)", 0.3),),
+}
+
+
+def regions_of(languages: Sequence[str], regions: Sequence[str] | None) -> tuple[str, ...]:
+    """Regions to look in: those given, else those of the languages.
+
+    Raises:
+        StepError: A region that no phone number plan knows, or a language without regions of its own.
+    """
+    if regions is not None:
+        import phonenumbers
+
+        for region in regions:
+            if region not in phonenumbers.SUPPORTED_REGIONS:
+                raise StepError(f"no region '{region}'", hint="Regions are ISO 3166 codes such as US, GB, KR")
+        return tuple(dict.fromkeys(regions))
+    found: dict[str, None] = {}
+    for language in languages:
+        if language not in LANGUAGE_REGIONS:
+            raise StepError(
+                f"no regions are known for the language '{language}'",
+                hint=f"Name them in regions:, or use {', '.join(LANGUAGE_REGIONS)}",
+            )
+        found |= dict.fromkeys(LANGUAGE_REGIONS[language])
+    return tuple(found)
+
+
+def wanted_entities(entities: Iterable[str] | None, regions: Sequence[str]) -> tuple[str, ...]:
+    """Names of the kinds to look for: those given, else the default ones of the regions.
+
+    Raises:
+        StepError: A kind that is not known.
+    """
+    if entities is None:
+        return tuple(
+            name
+            for name, kind in ENTITIES.items()
+            if kind.by_default and (not kind.regions or set(kind.regions) & set(regions))
+        )
+    names = tuple(dict.fromkeys(entities))
+    for name in names:
+        if name not in ENTITIES:
+            raise StepError(f"no entity '{name}'", hint=suggest(name, list(ENTITIES)))
+    return names
+
+
+def pattern_recognizers(entities: Iterable[str]) -> dict[str, Any]:
+    """Presidio recognisers by entity, ready to be asked; phone numbers are not among them (see phones.py).
+
+    Raises:
+        MissingDependency: Presidio is not installed.
+    """
+    presidio, predefined = _presidio()
+    found: dict[str, Any] = {}
+    for name in entities:
+        kind = ENTITIES[name]
+        if kind.recognizer is None:
+            continue
+        recognizer = getattr(predefined, kind.recognizer)()
+        # \b takes a Hangul particle for a part of the number before it: bounds are drawn in ASCII.
+        recognizer.patterns = [
+            presidio.Pattern(pattern.name, pattern.regex.replace(r"\b", _BOUNDARY), pattern.score)
+            for pattern in recognizer.patterns
+            if not pattern.name.startswith("Quoted")  # the same address with the quotation marks around it
+        ] + [presidio.Pattern(*extra) for extra in _EXTRA.get(name, ())]
+        recognizer.global_regex_flags = re.DOTALL | re.MULTILINE | re.IGNORECASE  # as Presidio's registry has it
+        found[name] = recognizer
+    if "EMAIL_ADDRESS" in found:
+        found["EMAIL_ADDRESS"].validate_result = _email_check()
+    return found
+
+
+def _presidio() -> tuple[Any, Any]:
+    device = os.environ.get("PRESIDIO_DEVICE")
+    os.environ["PRESIDIO_DEVICE"] = device or "cpu"  # or its import loads torch to look for a GPU
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside spaCy and its dependencies, none of them ours
+            presidio = require("presidio_analyzer", extra="pii")
+            predefined = require("presidio_analyzer.predefined_recognizers", extra="pii")
+    finally:
+        if device is None:
+            del os.environ["PRESIDIO_DEVICE"]
+    # Presidio's IBAN recogniser logs the value that it could not check.
+    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL + 1)
+    return presidio, predefined
+
+
+def _email_check() -> Callable[[str], bool | None]:
+    """Full score for a registered top-level domain, from the list inside tldextract: no request, no cache file.
+
+    An address at an unregistered domain (``anna@mail.corp``) is personal all the same: it keeps its pattern's score.
+    """
+    import tldextract
+
+    extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    valid = re.compile(r"[^@\s]+@[^@\s]+")
+
+    def check(value: str) -> bool | None:
+        if not valid.fullmatch(value):
+            return False
+        return True if value.isascii() and extract(value.rpartition("@")[2]).fqdn else None
+
+    return check

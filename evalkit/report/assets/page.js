@@ -1,0 +1,163 @@
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+
+  // Tabs: one panel per arm; arrows, Home and End move as in every tab list.
+  const tabs = [...document.querySelectorAll('[role="tab"]')];
+  const select = (tab) => {
+    for (const other of tabs) {
+      const chosen = other === tab;
+      other.setAttribute("aria-selected", String(chosen));
+      other.tabIndex = chosen ? 0 : -1;
+      byId(other.getAttribute("aria-controls")).hidden = !chosen;
+    }
+  };
+  tabs.forEach((tab, at) => {
+    tab.addEventListener("click", () => select(tab));
+    tab.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const next = tabs[(to + tabs.length) % tabs.length];
+      select(next);
+      next.focus();
+    });
+  });
+
+  // Tables: a click on a head sorts by it, a second one the other way round.
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    const text = cell.dataset.sort === undefined ? cell.textContent.trim() : cell.dataset.sort;
+    const number = Number(text);
+    return text !== "" && !Number.isNaN(number) ? number : text;
+  };
+  const order = (a, b) =>
+    typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  for (const button of document.querySelectorAll("table.sortable .sort")) {
+    button.addEventListener("click", () => {
+      const head = button.closest("th");
+      const table = head.closest("table");
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const body = table.tBodies[0];
+      const rows = [...body.rows].sort((a, b) => order(value(a, head.cellIndex), value(b, head.cellIndex)));
+      body.append(...(up ? rows : rows.reverse()));
+    });
+  }
+
+  // Task names open one sentence on what the row says.
+  for (const name of document.querySelectorAll(".forest-table tbody .task-name")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "task-name";
+    button.textContent = name.textContent;
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", () => {
+      const open = button.closest("tr").classList.toggle("open");
+      button.setAttribute("aria-expanded", String(open));
+    });
+    name.replaceWith(button);
+  }
+
+  // Items: texts come from data sets and models, so they are only ever set as textContent.
+  const list = byId("items");
+  if (!list) return;
+  const data = JSON.parse(byId("items-data").textContent);
+  const [TASK, ID, PROMPT, TARGET, BEFORE] = [0, 1, 2, 3, 4];
+  const STEP = 25;
+  const WORDS = {
+    lost: "forgotten", gained: "learnt", wrong: "wrong answer", format: "label of the new task",
+    unreadable: "unreadable", refused: "refused", truncated: "cut off", empty: "empty",
+  };
+  const flips = data.flips.map(([arm, item, direction, status, after]) => {
+    const row = data.items[item];
+    const text = [row[PROMPT], row[TARGET], row[BEFORE], after, row[ID]].filter(Boolean).join("\n").toLowerCase();
+    return { arm: data.arms[arm], task: row[TASK], row, direction, status, after, text };
+  });
+  const filters = ["direction", "arm", "task", "status"];
+  for (const name of filters) {
+    const counts = new Map();
+    for (const flip of flips) counts.set(flip[name], (counts.get(flip[name]) || 0) + 1);
+    const control = byId(`f-${name}`);
+    for (const [key, count] of counts) {
+      const option = new Option(`${WORDS[key] && name !== "arm" && name !== "task" ? WORDS[key] : key} (${count})`, key);
+      control.add(option);
+    }
+    if (counts.size < 2) control.closest("label").hidden = true;
+    control.addEventListener("change", () => show());
+  }
+  if (flips.some((flip) => flip.direction === "lost")) byId("f-direction").value = "lost";
+  let timer = 0;
+  byId("f-text").addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(show, 120);
+  });
+
+  const make = (tag, kind, text) => {
+    const node = document.createElement(tag);
+    if (kind) node.className = kind;
+    if (text !== undefined) node.textContent = text;
+    return node;
+  };
+  const answer = (name, text, kind) => {
+    const box = make("div", kind);
+    box.append(make("dt", "", name));
+    const body = text ? make("dd", "", text) : make("dd", "none", text === null ? "not shown" : "(empty)");
+    body.dir = "auto";
+    box.append(body);
+    return box;
+  };
+  const card = (flip) => {
+    const lost = flip.direction === "lost";
+    const box = make("article", "item");
+    const head = make("p", "item-head");
+    head.append(make("b", "", flip.task), make("span", "", `${WORDS[flip.direction]} by ${flip.arm}`));
+    if (flip.status !== "wrong") head.append(make("span", "", WORDS[flip.status] || flip.status));
+    if (flip.row[ID]) head.append(make("span", "", flip.row[ID]));
+    box.append(head);
+    if (flip.row[PROMPT] !== null) {
+      const prompt = make("p", "prompt", flip.row[PROMPT]);
+      prompt.dir = "auto";
+      if (flip.row[PROMPT].length > 600) {
+        prompt.classList.add("long");
+        prompt.tabIndex = 0;
+      }
+      box.append(prompt);
+      const answers = make("dl", "answers");
+      answers.append(
+        answer("right answer", flip.row[TARGET], ""),
+        answer(lost ? "base, right" : "base, wrong", flip.row[BEFORE], lost ? "right" : "wrong"),
+        answer(`${flip.arm}, ${lost ? "wrong" : "right"}`, flip.after, lost ? "wrong" : "right"),
+      );
+      box.append(answers);
+    } else {
+      box.append(make("p", "none", "text left out: the source is private"));
+    }
+    return box;
+  };
+
+  let found = [];
+  let shown = 0;
+  const more = () => {
+    list.append(...found.slice(shown, shown + STEP).map(card));
+    shown = Math.min(found.length, shown + STEP);
+    byId("more").hidden = shown >= found.length;
+    const left = data.left_out ? `; ${data.left_out.toLocaleString("en")} more are in the logs only` : "";
+    byId("count").textContent = found.length
+      ? `${shown.toLocaleString("en")} of ${found.length.toLocaleString("en")} items${left}`
+      : "No item fits.";
+  };
+  const show = () => {
+    const words = byId("f-text").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = filters.map((name) => [name, byId(`f-${name}`).value]).filter((pair) => pair[1]);
+    found = flips.filter(
+      (flip) => wanted.every(([name, key]) => flip[name] === key) && words.every((word) => flip.text.includes(word)),
+    );
+    shown = 0;
+    list.replaceChildren();
+    more();
+  };
+  byId("more").addEventListener("click", more);
+  show();
+})();

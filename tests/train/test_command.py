@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from datakit.cli.train import command
+from datakit.core.errors import UsageError
+from train import TrainError
+
+
+def call(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_trains_and_shows_what_is_trained(model_folder, dataset, tmp_path):
+    result = call(dataset(), "-m", model_folder, "--steps", 3, "-o", tmp_path / "out", "--rank", 2)
+    assert result.exit_code == 0
+    assert "<s>capital of France?⟦ Paris</s>⟧" in result.stdout
+    assert "validation loss" in result.stdout
+    assert (tmp_path / "out" / "adapter_model.safetensors").exists()
+
+
+def test_json_stands_alone_on_stdout(model_folder, dataset, tmp_path, replay_file):
+    arguments = ["--adapter", "full", "--replay", replay_file, "--replay-share", 0.5, "--json"]
+    result = call(dataset(), "-m", model_folder, "--steps", 2, "-o", tmp_path / "out", *arguments)
+    found = json.loads(result.stdout)
+    assert found["arm"]["replay"]["share"] == 0.5
+    assert found["steps"] == 2
+    assert "trained" in result.stderr
+
+
+def test_quiet_prints_nothing(model_folder, dataset, tmp_path):
+    result = call(dataset(), "-m", model_folder, "--steps", 2, "-o", tmp_path / "out", "--quiet")
+    assert result.output == ""
+
+
+def test_settings_are_refused_as_options(model_folder, dataset, tmp_path):
+    base = [dataset(), "-m", model_folder, "-o", tmp_path / "out"]
+    with pytest.raises(UsageError, match="rank: adapter 'full' has no such setting"):
+        call(*base, "--adapter", "full", "--rank", 4)
+    with pytest.raises(UsageError, match="--learning-rate: Input should be greater than 0"):
+        call(*base, "--learning-rate", -1)
+    with pytest.raises(TrainError, match="no such folder"):
+        call(dataset(), "-m", "./nothing", "-o", tmp_path / "out")
