@@ -76,9 +76,9 @@ def test_what_cannot_be_right_is_refused_with_file_line_and_key(project: Path) -
     recipe = project / "small.yaml"
     text = recipe.read_text()
     wrong = {
-        "rank: 4": ("rank: four", r"small\.yaml:17: arms\.lora\.rank: "),
-        "from: general": ("from: generl", r"small\.yaml:16: arms\.full\.replay\.from: no source 'generl'"),
-        "suite: pocket": ("suit: pocket", r"small\.yaml:18: evaluate\.suit: "),
+        "rank: 4": ("rank: four", r"small\.yaml:16: arms\.lora\.rank: "),
+        "from: general": ("from: generl", r"small\.yaml:15: arms\.full\.replay\.from: no source 'generl'"),
+        "suite: pocket": ("suit: pocket", r"small\.yaml:17: evaluate\.suit: "),
         "threshold: 0.8": ("threshold: 8", r"small\.yaml:10: data\.steps\.1\.dedup\.threshold: "),
         "- split:": ("- spilt:", r"data\.steps\.2.*spilt.*split"),
     }
