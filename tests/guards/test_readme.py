@@ -40,10 +40,10 @@ def test_the_filter_and_the_template_work_in_a_build(tmp_path: Path) -> None:
         "format: 1\ndata:\n  sources:\n    tickets: {path: tickets.csv}\n  steps:\n"
         + "".join(f"    {line}\n" for line in lines)
     )
-    built = datakit.build(recipe, output=tmp_path / "out")
-    ledger = pq.read_table(next((built.folder / "ledger").glob("*filter*.parquet"))).to_pylist()
+    datakit.build(recipe, output=tmp_path / "out")
+    ledger = pq.read_table(next((tmp_path / "out").rglob("*filter*.parquet"))).to_pylist()
     assert [row["reason"] for row in ledger if row["action"] == "dropped"] == ["shouting"]
-    (made,) = (built.folder / "data").glob("train-*.parquet")
+    (made,) = (tmp_path / "out").rglob("train-*.parquet")
     messages = pq.read_table(made).column("messages").to_pylist()
     assert len(messages) == 9
     assert all(turns[0]["content"].endswith("Which desk? One of: a, b") for turns in messages)
