@@ -79,15 +79,22 @@ def value(name: str, kind: int, rng: random.Random) -> Any:
     return rng.choice(guesses)
 
 
-def rows_for(template: Template, count: int) -> list[dict[str, Any]]:
-    """Rows with the template's variables."""
+def rows_for(template: Template, count: int, *, tries: int = 200) -> list[dict[str, Any]]:
+    """Rows with the template's variables: ``count`` of walking types, then one that gives prompt and answer."""
     rng = random.Random(template.id)
     try:
         names = template.facts().variables
     except DatakitError:
         names = ("text", "label")
-    names = tuple(name for name in names if name not in ("zip", "range", "namespace"))
-    return [{name: value(name, kind, rng) for name in names} for kind in range(count)]
+    rows = [{name: value(name, kind, rng) for name in names} for kind in range(count)]
+    mixed = [{name: value(name, 6 * (k > 0), rng) for name in names} for k in range(tries)]
+    fitting = (
+        row
+        for row, made in zip(mixed, template.render(mixed, seeds=list(range(tries))), strict=True)
+        if made.error is None and len(made.parts) == 2
+    )
+    first = next(fitting, None)
+    return rows if first is None else [*rows, first]
 
 
 def outcome(call: Any, *arguments: Any, **named: Any) -> tuple[str, Any]:
@@ -102,6 +109,7 @@ def compare(reference: Any, ours: Template, rows: list[dict[str, Any]], found: C
     """Renders every row with both; returns what differs."""
     theirs = reference.Template(ours.name, ours.jinja, ours.reference, None, ours.answer_choices)
     wrong = []
+    fits = 0
     for k, row in enumerate(rows):
         random.seed(k)
         expected = outcome(theirs.apply, copy.deepcopy(row), truncate=False)
@@ -114,7 +122,9 @@ def compare(reference: Any, ours: Template, rows: list[dict[str, Any]], found: C
         if expected[0] == "value" and random.random() != after:
             wrong.append(f"{ours.key} row {k}: the global generator stands elsewhere")
         found[f"apply_{expected[0]}"] += 1
-        found["two_parts"] += expected[0] == "value" and len(expected[1]) == 2
+        two = expected[0] == "value" and len(expected[1]) == 2
+        found["two_parts"] += two
+        fits += two
         random.seed(k)
         expected = outcome(theirs.get_answer_choices_list, copy.deepcopy(row))
         random.seed(k)
@@ -122,6 +132,7 @@ def compare(reference: Any, ours: Template, rows: list[dict[str, Any]], found: C
         if expected[0] != got[0] or (expected[0] == "value" and expected[1] != got[1]):
             wrong.append(f"{ours.key} row {k} choices: {expected!r} is not {got!r}")
         found[f"choices_{expected[0]}"] += 1
+    found["templates_with_prompt_and_answer"] += fits > 0
     return wrong
 
 
@@ -129,7 +140,7 @@ def measure(reference: Any, ours: list[Template], rows: int) -> dict[str, float]
     """Microseconds per row of promptsource's apply, our apply, and our batches; same templates, same rows."""
     jobs = []
     for template in ours:
-        row = rows_for(template, 1)[0]
+        row = rows_for(template, 1)[-1]
         theirs = reference.Template(template.name, template.jinja, "", None, template.answer_choices)
         if outcome(theirs.apply, copy.deepcopy(row), truncate=False)[0] == "value":
             jobs.append((template, theirs, row))

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from datakit.core.errors import Unreachable
-from datakit.core.hashing import digest, json_digest
 from datakit.core.require import require
 from evalkit.errors import EvalError
-from evalkit.source import Setup
+from evalkit.source import Setup, docs_digest
 
 __all__ = ["BuiltinSource", "config_keys", "task_files"]
 
@@ -56,6 +55,7 @@ class BuiltinSource:
     path: Path
 
     rendered = False
+    local = False
 
     @classmethod
     def find(cls, name: str, *, where: str | None = None) -> BuiltinSource:
@@ -77,11 +77,8 @@ class BuiltinSource:
         return cls(name, path)
 
     def identity(self) -> Any:
-        """The items themselves, since nothing else tells which data the hub gave."""
-        task = self.build(Setup(None, _plain_chat()))
-        docs = digest(*(json_digest(doc) for doc in task.eval_docs))
-        shots = digest(*(json_digest(doc) for doc in task.fewshot_docs() or ()))
-        return {"name": self.name, "version": str(task.VERSION), "docs": docs, "fewshot": shots}
+        """The name and the items themselves."""
+        return {"name": self.name, "docs": docs_digest(self)}
 
     def build(self, setup: Setup) -> Any:
         """lm-eval's task object.
@@ -102,12 +99,6 @@ class BuiltinSource:
         except (ValueError, KeyError, TypeError, ImportError, OSError) as error:
             raise EvalError(f"lm-eval cannot make the task '{self.name}': {_first_line(error)}") from error
         return task
-
-
-def _plain_chat() -> Any:
-    from datakit.core.chat import ChatSettings
-
-    return ChatSettings()
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from datakit.core.chat import ChatSettings, is_chat
+from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest, json_digest
 from datakit.core.require import require
 from evalkit.errors import EvalError
@@ -27,15 +27,14 @@ from evalkit.models.checkpoint import (
     weights_digest,
     with_adapter,
 )
+from evalkit.onetask import evaluate_task
 from evalkit.store import Entry, Store, entry_key
 from evalkit.suite import Suite, SuiteTask, load_suite
 
 __all__ = ["Session"]
 
-Progress = Callable[[str, str, int, int], None]
-"""Called with model label, task name, requests done and requests in all (0 and 0 for a stored result)."""
-
-
+#: Told of model label, task and how many of its requests are done; 0 for a stored result.
+Progress = Callable[[str, str, int], None]
 #: Libraries whose version may change a score.
 _DECISIVE = ("lm_eval", "torch", "transformers")
 
@@ -135,28 +134,26 @@ class Session:
         digests = {"weights": self.digests[0], "adapter": adapter_digest(adapter) if adapter else ""}
         limits = [_limit(task.limit, limit) for task in suite.tasks]
         keys = [self._key(task, digests, seed=seed, limit=most) for task, most in zip(suite.tasks, limits, strict=True)]
-        found = [self.store.get(key) if store else None for key in keys]
-        missing = [at for at, entry in enumerate(found) if entry is None]
-        for at in set(range(len(keys))) - set(missing):
-            if progress is not None:
-                progress(label, suite.tasks[at].name, 0, 0)
-        if missing:
+        kept = self.store if store else None
+        told = progress or _silent
+        found = {at: entry for at, key in enumerate(keys) if kept and (entry := kept.get(key))}
+        for at in found:
+            told(label, suite.tasks[at].name, 0)
+        if missing := [at for at in range(len(keys)) if at not in found]:
             with self._model(adapter) as (model, tokenizer):
                 for at in missing:
-                    entry = self._run(model, tokenizer, suite.tasks[at], label, seed, limits[at], progress)
-                    if store:
-                        self.store.put(keys[at], entry)
-                    found[at] = entry
-        entries = [_named(entry, task) for entry, task in zip(found, suite.tasks, strict=True) if entry is not None]
-        header = self._header(suite, entries, label, digests, keys, seed=seed, limit=limit)
-        recorded = {
-            **header["recorded"],
-            "stored": len(keys) - len(missing),
-            "seconds": round(time.perf_counter() - started, 3),
-        }
+                    task = suite.tasks[at]
+                    setup = task.setup(tokenizer, self.chat, seed)
+                    model.done = _counter(told, label, task.name)
+                    found[at] = evaluate_task(model, task, setup, limit=limits[at], offline=self.offline)
+                    if kept:
+                        kept.put(keys[at], found[at])
+        entries = [_named(found[at], task) for at, task in enumerate(suite.tasks)]
+        facts = {"stored": len(keys) - len(missing), "seconds": round(time.perf_counter() - started, 3)}
+        header = self._header(suite, entries, label, digests, keys, seed=seed, limit=limit, facts=facts)
         items = pa.concat_tables([entry.items for entry in entries])
         order = [(name, "ascending") for name in ("task", "item_id", "metric", "filter")]
-        return EvalLog(LogHeader(**{**header, "recorded": recorded}), items.sort_by(order))
+        return EvalLog(header, items.sort_by(order))
 
     def sizes(self, suite: Suite | SuiteTask | str | Path) -> dict[str, int]:
         """Number of items of each task, without evaluating any.
@@ -180,7 +177,7 @@ class Session:
             {
                 **digests,
                 "tokenizer": self.digests[1],
-                "task": task.source.identity(),
+                "task": self._identity(task),
                 "name": task.name,
                 "scored": [task.metric, task.filter, task.num_fewshot, task.chat, task.private],
                 "chat": self.chat.model_dump(),
@@ -190,6 +187,14 @@ class Session:
                 "versions": {name: text for name, text in _versions().items() if name in _DECISIVE},
             }
         )
+
+    def _identity(self, task: SuiteTask) -> Any:
+        if task.source.local:
+            return task.source.identity()
+        from evalkit.engine import quiet_engine
+
+        with quiet_engine(offline=self.offline):
+            return task.source.identity()
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[tuple[Any, Any]]:
@@ -206,57 +211,13 @@ class Session:
         if adapter is None:
             yield HFModel(base, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
             return
-        with with_adapter(base, adapter) as tuned:
-            yield HFModel(tuned, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
-
-    def _run(
-        self,
-        model: Any,
-        tokenizer: Any,
-        task: SuiteTask,
-        label: str,
-        seed: int,
-        limit: int | None,
-        progress: Progress | None,
-    ) -> Entry:
-        from evalkit.engine import build_task, metric_names, quiet_engine, run_task
-        from evalkit.items import Primary, items_table
-
-        started = time.perf_counter()
-        with quiet_engine(offline=self.offline):
-            setup = task.setup(tokenizer, self.chat, seed)
-            made = build_task(task.source, setup, task.name)
-            primary = Primary(*_primary(task, *metric_names(made)))
-            if progress is not None:
-                _tell(model, progress, label, task.name)
-            samples = run_task(model, made, setup, rendered=task.source.rendered, limit=limit)
-            items = items_table(task.name, made, samples, model.facts, primary=primary, seed=seed, private=task.private)
-        better = {"nll_per_token": False, "bits_per_byte": False} | dict(made.higher_is_better() or {})
-        info = TaskInfo(
-            kind=task.kind,
-            metric=primary.metric,
-            filter=primary.filter,
-            higher_is_better=better.get(primary.metric, True),
-            chance=_chance(items) if task.chance is None else task.chance,
-            margin=task.margin,
-            description=task.description,
-        )
-        used = is_chat(tokenizer, setup.chat)
-        settings = {
-            "num_fewshot": made.config.num_fewshot,
-            "limit": limit,
-            "chat": setup.chat.model_dump(),
-            "chat_template": digest(str(tokenizer.chat_template)) if used else None,
-            "generation": made.config.generation_kwargs if "generate_until" in _types(made) else None,
-            "private": task.private,
-        }
-        recorded = {
-            "seconds": round(time.perf_counter() - started, 3),
-            "requests": len(model.facts.requests),
-            "cut_contexts": model.facts.cut_contexts,
-            "batch_tokens": model.batch_tokens,
-        }
-        return Entry(info, items, settings, recorded)
+        try:
+            with with_adapter(base, adapter) as tuned:
+                yield HFModel(tuned, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
+        except BaseException:
+            # Half an adapter may be left in the base: load it again the next time.
+            self._loaded = None
+            raise
 
     def _header(
         self,
@@ -268,30 +229,32 @@ class Session:
         *,
         seed: int,
         limit: int | None,
-    ) -> dict[str, Any]:
-        names = [task.name for task in suite.tasks]
-        return {
-            "suite": suite.name,
-            "model": label,
-            "model_digest": digest(*digests.values()) if digests["adapter"] else digests["weights"],
-            "key": json_digest(keys),
-            "tasks": {name: entry.info for name, entry in zip(names, entries, strict=True)},
-            "settings": {
+        facts: Mapping[str, Any],
+    ) -> LogHeader:
+        by_name = {task.name: entry for task, entry in zip(suite.tasks, entries, strict=True)}
+        return LogHeader(
+            suite=suite.name,
+            model=label,
+            model_digest=digest(*digests.values()) if digests["adapter"] else digests["weights"],
+            key=json_digest(keys),
+            tasks={name: entry.info for name, entry in by_name.items()},
+            settings={
                 "chat": self.chat.model_dump(),
                 "seed": seed,
                 "limit": limit,
                 "private": any(task.private for task in suite.tasks),
-                "tasks": {name: dict(entry.settings) for name, entry in zip(names, entries, strict=True)},
+                "tasks": {name: dict(entry.settings) for name, entry in by_name.items()},
             },
-            "recorded": {
+            recorded={
                 "model": self.name,
                 "dtype": self.dtype,
                 "device": self.device,
                 "suite": _facts(suite),
-                "tasks": {name: dict(entry.recorded) for name, entry in zip(names, entries, strict=True)},
+                "tasks": {name: dict(entry.recorded) for name, entry in by_name.items()},
+                **facts,
             },
-            "versions": _versions(),
-        }
+            versions=_versions(),
+        )
 
 
 def _facts(suite: Suite) -> dict[str, Any]:
@@ -317,36 +280,20 @@ def _limit(own: int | None, given: int | None) -> int | None:
     return min(limits) if limits else None
 
 
-def _primary(task: SuiteTask, metrics: list[str], filters: list[str]) -> tuple[str, str]:
-    metric = task.metric or next((name for name in ("acc", "exact_match") if name in metrics), metrics[0])
-    chosen = task.filter or filters[0]
-    if metric not in metrics:
-        raise EvalError(f"task '{task.name}' gives no metric '{metric}'", hint=f"It gives: {', '.join(metrics)}")
-    if chosen not in filters:
-        raise EvalError(f"task '{task.name}' has no filter '{chosen}'", hint=f"It has: {', '.join(filters)}")
-    return metric, chosen
+def _silent(label: str, task: str, done: int) -> None:
+    """Nobody listens."""
 
 
-def _chance(items: pa.Table) -> float:
-    """Mean of one over the number of options; 0 where answers are open."""
-    counts = [count for count in items.filter(items.column("is_primary")).column("n_choices").to_pylist() if count]
-    return sum(1 / count for count in counts) / len(counts) if counts else 0.0
-
-
-def _types(task: Any) -> set[str]:
-    return {instance.request_type for instance in task.instances}
-
-
-def _tell(model: Any, progress: Progress, label: str, name: str) -> None:
-    """Passes the model's counts on."""
+def _counter(progress: Progress, label: str, name: str) -> Callable[[int], None]:
+    """Adds up the requests of the batches of one task."""
     so_far = 0
 
     def done(count: int) -> None:
         nonlocal so_far
         so_far += count
-        progress(label, name, so_far, 0)
+        progress(label, name, so_far)
 
-    model.done = done
+    return done
 
 
 def _device() -> str:

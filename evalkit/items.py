@@ -256,6 +256,7 @@ def _texts(task: Any, doc: Any) -> dict[str, str]:
         target = task.doc_to_target(doc)
         texts = [instance.args[1].strip() for instance in instances]
         texts = list(dict.fromkeys(texts))
+        target = texts.index(target.strip()) if isinstance(target, str) and target.strip() in texts else target
         if isinstance(target, int) and 0 <= target < len(texts):
             texts.insert(0, texts.pop(target))
         return {"prompt": prompt, "answer": "\n".join(texts)}

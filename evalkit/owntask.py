@@ -38,6 +38,7 @@ class RowsSource:
     metrics: tuple[str, ...] = METRICS[:1]
 
     rendered = True
+    local = True
 
     def identity(self) -> Any:
         """Bytes of the rows and of the examples, and the rendering."""
@@ -51,9 +52,14 @@ class RowsSource:
         """A task of lm-eval over the rows."""
         from evalkit.rowstask import RowsTask
 
-        chat = self.chat or setup.chat
+        if self.chat is not None and self.chat != setup.chat:
+            raise EvalError(
+                "the task's chat settings are not the session's",
+                where=self.path,
+                hint="Give both the same ChatSettings",
+            )
         examples = _read(self.examples) if self.examples and setup.num_fewshot else []
-        return RowsTask(_read(self.path), examples, tokenizer=setup.tokenizer, chat=chat, seed=setup.seed)
+        return RowsTask(_read(self.path), examples, tokenizer=setup.tokenizer, chat=setup.chat, seed=setup.seed)
 
 
 def _read(path: Path) -> list[Example]:
@@ -107,7 +113,7 @@ def data_task(
     Args:
         test_parquet: File of ``SCHEMA`` rows.
         name: In reports.
-        chat: As in training; None takes the session's.
+        chat: As in training; the session must have the same. None takes the session's.
         metrics: From :data:`METRICS`; ``accuracy`` is always the primary one, the others come from the same items.
         margin: Loss called tolerable.
         limit: Number of items.

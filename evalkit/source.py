@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from datakit.core.chat import ChatSettings
+from datakit.core.hashing import digest, json_digest
 
-__all__ = ["Setup", "TaskSource"]
+__all__ = ["Setup", "TaskSource", "docs_digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class TaskSource(Protocol):
         """Whether its prompts are rendered already, so that no chat template is put around them again."""
         ...
 
+    @property
+    def local(self) -> bool:
+        """Whether its data are files here; others are known only once lm-eval has loaded them."""
+        ...
+
     def identity(self) -> Any:
         """JSON value that changes whenever items, prompts or scoring may change; holds no machine's paths."""
         ...
@@ -42,3 +48,10 @@ class TaskSource(Protocol):
     def build(self, setup: Setup) -> Any:
         """lm-eval's task object."""
         ...
+
+
+def docs_digest(source: TaskSource) -> list[str]:
+    """Hashes of the items and of the few-shot examples: nothing else tells which data a hub gave."""
+    task = source.build(Setup(None, ChatSettings()))
+    splits = (task.eval_docs, task.fewshot_docs() or ())
+    return [str(task.VERSION), *(digest(*(json_digest(doc) for doc in split)) for split in splits)]

@@ -13,7 +13,7 @@ from datakit.core.hashing import file_digest
 from datakit.core.yaml import load_yaml
 from evalkit.docs import FORMATS, Docs, read_docs
 from evalkit.errors import EvalError
-from evalkit.source import Setup
+from evalkit.source import Setup, docs_digest
 
 __all__ = ["ConfigSource", "expand", "read_config", "with_includes"]
 
@@ -127,11 +127,17 @@ class ConfigSource:
                 raise EvalError(f"{key} '{split}' has no data files; there are {sorted(files)}", where=where)
         return cls(plain["task"], plain, kind, files, options, where)
 
+    @property
+    def local(self) -> bool:
+        """Whether its data are files here."""
+        return self.kind is not None
+
     def identity(self) -> Any:
         """The configuration and the hashes of the data files' bytes."""
         config = {key: value for key, value in self.config.items() if key not in ("metadata", "task")}
         files = {split: [file_digest(path) for path in paths] for split, paths in self.files.items()}
-        return {"config": config, "options": dict(self.options), "files": files}
+        loaded = [] if self.local else docs_digest(self)
+        return {"config": config, "options": dict(self.options), "files": files, "docs": loaded}
 
     def build(self, setup: Setup) -> Any:
         """lm-eval's ConfigurableTask over the rows of the files."""

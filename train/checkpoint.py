@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +70,7 @@ def save(
         if adapter.trains_base:
             model = model.to(dtype)
         _set_stop_tokens(model, facts.stop_tokens)
-        with no_progress_bars():
+        with no_progress_bars(), _system_errors():
             adapter.save(model, folder)
         for name in _TOKENIZER_FILES:
             if (base / name).is_file():
@@ -79,6 +83,20 @@ def save(
             shutil.copymode(folder / MANIFEST, file)  # safetensors writes files that only their owner may read
         shutil.copyfile(log, folder / "log.jsonl")
     log.unlink()
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Safetensors hides errors of the operating system, a full disk above all, in one of its own."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            code = int(number.group(1))
+            raise OSError(code, os.strerror(code)) from error
+        raise
 
 
 def _set_stop_tokens(model: Any, stops: list[int]) -> None:

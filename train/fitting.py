@@ -14,7 +14,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.hashing import tree_digest
 from datakit.core.require import require
 from datakit.core.storage import storage_errors
-from train.adapters import adapter_named
+from train.adapters import Adapter, adapter_named
 from train.checkpoint import check_output, save
 from train.config import Arm
 from train.data import Stream, batches
@@ -122,17 +122,10 @@ def _train(
 ) -> TrainResult:
     import torch
 
-    device, bfloat16 = _device(arm)
+    bfloat16 = _computes_in_bfloat16(arm)
     adapter = adapter_named(arm.adapter)
-    # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
-    dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype)
-    base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
-    model = adapter.apply(base, arm).to(device)
-    trainable, total = check_trainable(model)
+    model = _load(arm, adapter, ready, name, bfloat16=bfloat16)
     before = fingerprint(model)
-
     stream = Stream(
         ready.train.rows,
         replay=ready.replay.rows,
@@ -140,29 +133,12 @@ def _train(
         rows_per_step=arm.batch_size * arm.accumulate,
         seed=seed,
     )
-    steps = _steps(arm, stream)
+    facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+    report(_started(facts))
     pad = ready.stop_tokens[0]
-    facts = Facts(
-        arm=arm,
-        seed=seed,
-        model=name,
-        model_digest=tree_digest(ready.folder, ("*.safetensors",)),
-        data_digest=data_digest(ready.files),
-        chat=chat,
-        rows=ready.counts,
-        steps=steps,
-        steps_per_epoch=stream.steps_per_epoch,
-        trainable_parameters=trainable,
-        total_parameters=total,
-        device=torch.cuda.get_device_name() if device == "cuda" else device,
-        precision="bfloat16" if bfloat16 else "float32",
-        max_length=ready.max_length,
-        stop_tokens=ready.stop_tokens,
-    )
-    report(Started(facts.rows, steps, trainable, total, facts.device, facts.precision))
     validation = batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad)
     journal = run_steps(
-        model, stream, validation, arm, steps=steps, pad=pad, bfloat16=bfloat16, probe=probe, report=report
+        model, stream, validation, arm, steps=facts.steps, pad=pad, bfloat16=bfloat16, probe=probe, report=report
     )
     check_changed(before, model)
     stored = getattr(torch, stored_dtype(ready.folder))
@@ -171,14 +147,56 @@ def _train(
     return TrainResult(
         folder=output,
         validation_loss=journal.validation_loss,
-        train_loss=journal.mean_loss(after=steps - stream.steps_per_epoch),
-        steps=steps,
+        train_loss=journal.mean_loss(after=facts.steps - facts.steps_per_epoch),
+        steps=facts.steps,
         seconds=journal.seconds,
         trained_tokens=journal.trained_tokens,
-        trainable_parameters=trainable,
-        total_parameters=total,
+        trainable_parameters=facts.trainable_parameters,
+        total_parameters=facts.total_parameters,
         history=journal.history,
     )
+
+
+def _load(arm: Arm, adapter: Adapter, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
+    """The model to train, on its device."""
+    import torch
+
+    # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
+    dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
+    base = load_model(ready.folder, dtype)
+    base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
+    check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
+    return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _facts(
+    arm: Arm, ready: Prepared, model: Any, stream: Stream, *, name: str, chat: ChatSettings, seed: int, bfloat16: bool
+) -> Facts:
+    import torch
+
+    trainable, total = check_trainable(model)
+    return Facts(
+        arm=arm,
+        seed=seed,
+        model=name,
+        model_digest=tree_digest(ready.folder, ("*.safetensors",)),
+        data_digest=data_digest(ready.files),
+        chat=chat,
+        rows=ready.counts,
+        steps=_steps(arm, stream),
+        steps_per_epoch=stream.steps_per_epoch,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        device=torch.cuda.get_device_name() if model.device.type == "cuda" else "cpu",
+        precision="bfloat16" if bfloat16 else "float32",
+        max_length=ready.max_length,
+        stop_tokens=ready.stop_tokens,
+    )
+
+
+def _started(facts: Facts) -> Started:
+    parameters = (facts.trainable_parameters, facts.total_parameters)
+    return Started(facts.rows, facts.steps, *parameters, facts.device, facts.precision)
 
 
 def _steps(arm: Arm, stream: Stream) -> int:
@@ -187,14 +205,12 @@ def _steps(arm: Arm, stream: Stream) -> int:
     return max(1, math.ceil((arm.epochs or 0) * stream.steps_per_epoch))
 
 
-def _device(arm: Arm) -> tuple[str, bool]:
-    """The device, and whether to compute in bfloat16."""
+def _computes_in_bfloat16(arm: Arm) -> bool:
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     if arm.precision == "auto":
-        return device, device == "cuda" and torch.cuda.is_bf16_supported()
-    return device, arm.precision == "bfloat16"
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return arm.precision == "bfloat16"
 
 
 @contextlib.contextmanager
@@ -202,7 +218,8 @@ def _seeded(seed: int) -> Iterator[None]:
     """Seeds initialisation and dropout, and leaves the caller's random state as it was."""
     import torch
 
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
 

@@ -118,7 +118,8 @@ def _validate(
     loss = validation_loss(model, validation, bfloat16=bfloat16)
     measured: Mapping[str, float] = {}
     if probe is not None:
-        with torch.random.fork_rng():  # a probe that draws random numbers does not change the training
+        devices = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # a probe that draws random numbers does not change the training
             measured = probe(model, step)
     journal.validated(step, loss, measured)
     model.train()

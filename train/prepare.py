@@ -84,17 +84,15 @@ def prepare(
     encoded = {}
     for role, paths in files.items():
         plain = role == "replay"
+        table = read_files(paths) if paths else None
         encoded[role] = (
-            encode_rows(read_files(paths), tokenizer, chat, end=end, max_length=max_length, plain_text=plain)
-            if paths
-            else Encoded()
+            Encoded()
+            if table is None
+            else encode_rows(table, tokenizer, chat, end=end, max_length=max_length, plain_text=plain)
         )
         check_rows(encoded[role].rows, tokenizer, end_ids=() if plain else end_ids)
-    for role in ("train", "replay"):
-        if files[role] and not encoded[role].rows:
-            cut = len(encoded[role].dropped)
-            why = f"all {cut} answers lie behind max_length {max_length}" if cut else "it has no rows"
-            raise TrainError(f"nothing to train on in '{role}': {why}", where=files[role][0])
+        if role != "validation" and paths:
+            _check_some(role, encoded[role], paths[0], max_length)
     return Prepared(
         folder=folder,
         tokenizer=tokenizer,
@@ -105,6 +103,13 @@ def prepare(
         max_length=max_length,
         stop_tokens=stops,
     )
+
+
+def _check_some(role: str, encoded: Encoded, file: Path, max_length: int) -> None:
+    if not encoded.rows:
+        cut = len(encoded.dropped)
+        why = f"all {cut} answers lie behind max_length {max_length}" if cut else "it has no rows"
+        raise TrainError(f"nothing to train on in '{role}': {why}", where=file)
 
 
 def _replay_files(arm: Arm, replay: Mapping[str, Path]) -> list[Path]:

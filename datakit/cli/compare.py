@@ -69,7 +69,7 @@ def command(
     options = {"device": device, "limit": limit, "seed": seed}
     logs = _logs(base, tuned, suite, chat, options)
     pairing = {"join": join, "prompts": prompts}
-    report, paths = _report(logs, tuned, output, pairing, seed=seed, reproduce=_line(base, tuned, suite, output))
+    report, paths = _report(logs, base, tuned, output, pairing, seed=seed, reproduce=_line(base, tuned, suite, output))
     if as_json:
         print_json(document(report))
         return
@@ -155,6 +155,7 @@ def _model_of(adapter: Path, base: str) -> str:
 
 def _report(
     logs: tuple[list[EvalLog], list[EvalLog]],
+    base: str,
     tuned: str,
     output: Path,
     pairing: dict[str, Any],
@@ -167,12 +168,11 @@ def _report(
 
     name = re.sub(r"[^\w.+-]+", "-", Path(tuned).with_suffix("").name).strip("-.") or "tuned"
     name = f"{name}-tuned" if name == "base" else name
-    report = from_logs(
-        logs[0], {(name, None): logs[1]}, title=output.name, seed=seed, pairing=pairing, reproduce=[reproduce]
-    )
+    title = f"{name} against {Path(base).name or base}"
+    report = from_logs(logs[0], {(name, None): logs[1]}, title=title, seed=seed, pairing=pairing, reproduce=[reproduce])
     for folder, own in (("base", logs[0]), (name, logs[1])):
         for log in own:
             log.write(output / "evals" / folder)
-    facts = {"name": output.name, "arms": [name], "reproduce": [reproduce], "pairing": pairing}
+    facts = {"name": title, "arms": [name], "reproduce": [reproduce], "pairing": pairing}
     write_json(output / "manifest.json", facts)
     return report, write_report(report, output)

@@ -29,7 +29,8 @@ def show(result: Run, *, quiet: bool = False, forgotten: int = 1) -> None:
         out.print(escape(line), soft_wrap=True)
     folder = result.folder
     out.print(f"[bold]report   [/bold] {escape(str(folder / 'report.html'))} · pull request: report.md", soft_wrap=True)
-    arm = result.report.arms[0].name if result.report.arms else "ARM"
+    ranked = result.report.ranked()
+    arm = ranked[0].name if ranked else "ARM"
     out.print(
         f"[bold]next     [/bold] datakit ask {escape(str(folder))} · "
         f"datakit gate {escape(str(folder))} --arm {escape(arm)}",

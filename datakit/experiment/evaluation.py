@@ -85,7 +85,7 @@ def _evaluate(
     seconds = 0.0
     for suite in wanted:
 
-        def heard(label: str, task: str, done: int, all_: int) -> None:
+        def heard(label: str, task: str, done: int) -> None:
             listen(Event("evaluate", label, f"{label:<12} {task} {done:,} requests", final=False))
 
         limit = recipe.evaluate.limit if suite.name != "task" else None

@@ -80,6 +80,7 @@ def _record(recipe: Recipe, layout: Layout, model: Path) -> None:
         {
             **{key: value for key, value in read_json(layout.manifest, format=FORMAT).items() if key != "format"},
             "name": recipe.name,
+            "reproduce": [f"datakit run {recipe.path.name}"],
             "recipe_folder": os.path.relpath(recipe.folder, layout.root),
             "model": recipe.model,
             "model_digest": model_digest(model),
@@ -146,5 +147,5 @@ def write(layout: Layout, listen: Listener = silent) -> Report:
 
     report = from_run(layout.root)
     write_report(report, layout.root)
-    listen(Event("report", "report", f"{layout.root / 'report.html'} · pull request: report.md"))
+    listen(Event("report", "report", str(layout.root / "report.html"), final=False))
     return report

@@ -82,8 +82,8 @@ class Detector:
         score = span.score
         if span.entity == "URL" and (".." in value or _PLAIN_DOMAIN.fullmatch(value) or _LIST_NUMBER.fullmatch(value)):
             score = 0.2
-        if span.entity == "KR_DRIVER_LICENSE" and value.isdecimal():
-            score = 0.1  # any twelve digits, a time stamp for example
+        if span.entity in ("KR_DRIVER_LICENSE", "KR_BRN") and value.isdecimal():
+            score = 0.1  # any twelve digits, a time stamp for example, and every tenth number of ten digits
         if expected and score < 1:
             score = max(_CONTEXT_SCORE, min(score + _CONTEXT_GAIN, 1.0))
         yield Span(span.entity, span.start, span.end, score)

@@ -53,7 +53,7 @@ class Entity:
 # The gates (digits, any_of) follow from the recognisers' patterns; a test holds them to an ungated search.
 ENTITIES: Final[dict[str, Entity]] = {
     "EMAIL_ADDRESS": Entity("EmailRecognizer", any_of="@"),
-    "PHONE_NUMBER": Entity(None, digits=6),
+    "PHONE_NUMBER": Entity(None, digits=7),
     "CREDIT_CARD": Entity("CreditCardRecognizer", digits=12),
     "IBAN_CODE": Entity("IbanRecognizer", digits=2),
     "IP_ADDRESS": Entity("IpRecognizer", any_of=".:"),
@@ -146,9 +146,8 @@ def pattern_recognizers(entities: Iterable[str]) -> dict[str, Any]:
         if kind.recognizer is None:
             continue
         recognizer = getattr(predefined, kind.recognizer)()
-        # \b takes a Hangul particle for a part of the number before it: bounds are drawn in ASCII.
         recognizer.patterns = [
-            presidio.Pattern(pattern.name, pattern.regex.replace(r"\b", _BOUNDARY), pattern.score)
+            presidio.Pattern(pattern.name, _in_ascii(pattern.regex), pattern.score)
             for pattern in recognizer.patterns
             if not pattern.name.startswith("Quoted")  # the same address with the quotation marks around it
         ] + [presidio.Pattern(*extra) for extra in _EXTRA.get(name, ())]
@@ -159,9 +158,14 @@ def pattern_recognizers(entities: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def _in_ascii(regex: str) -> str:
+    r"""Draws bounds in ASCII: ``\b`` takes a Hangul particle for a part of the number before it."""
+    return regex.replace(r"\b", _BOUNDARY).replace(r"[\w:]", "[A-Za-z0-9_:]")
+
+
 def _presidio() -> tuple[Any, Any]:
     device = os.environ.get("PRESIDIO_DEVICE")
-    os.environ["PRESIDIO_DEVICE"] = device or "cpu"  # or its import loads torch to look for a GPU
+    os.environ["PRESIDIO_DEVICE"] = device or "cpu"  # or its import takes memory on a GPU to try it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside spaCy and its dependencies, none of them ours

@@ -57,7 +57,9 @@ class Replacer:
         form = canonical(entity, value)
         found = self._fakes.get((entity, form))
         if found is None:
-            found = surrogate(entity, value, self.key, avoid=self._originals | self._given)
+            found = surrogate(
+                entity, value, self.key, taken=lambda form: form in self._originals or form in self._given
+            )
             self._fakes[entity, form] = found
             self._given.add(canonical(entity, found))
         return found

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from datakit.pii.span import Span
 
-__all__ = ["COLUMNS", "Finding", "Path", "column_name", "find_in_row", "rewrite_row", "row_values"]
+__all__ = ["COLUMNS", "Finding", "Path", "column_name", "find_in_row", "rewrite_row", "row_strings", "row_values"]
 
 COLUMNS: Final = ("text", "messages", "rejected", "choices", "label", "fields")
 _MIN_NUMBER: Final = 10**5  # a phone number or an account may stand in a JSON field without quotes
@@ -62,17 +62,29 @@ def _strings(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         yield path, str(value)
 
 
-def find_in_row(values: Mapping[str, Any], find: Find) -> tuple[list[Finding], dict[str, str]]:
+def row_strings(values: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    """All strings of a row that may hold personal data, with the way to each."""
+    return [place for name, value in values.items() for place in _strings(value, (name,))]
+
+
+def find_in_row(
+    values: Mapping[str, Any], find: Find, *, known: Mapping[str, str] | None = None
+) -> tuple[list[Finding], dict[str, str]]:
     """Findings of all columns, each value also where it stands without having been recognised.
 
     Repeated until nothing is new: a replaced value may have kept another from being recognised.
 
+    Args:
+        values: From :func:`row_values`.
+        find: Recognises.
+        known: Values recognised in other rows, and their kinds.
+
     Returns:
         Findings, and the kind of each original value.
     """
-    places = [place for name, value in values.items() for place in _strings(value, (name,))]
+    places = row_strings(values)
     left = [text for _, text in places]
-    kinds: dict[str, str] = {}
+    kinds: dict[str, str] = dict(known or {})
     findings: list[Finding] = []
     new = True
     while new:

@@ -19,9 +19,10 @@ from datakit.core.require import require
 from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_table
 from datakit.pii.detect import MIN_SCORE, Detector, detector
 from datakit.pii.key import Key, check_reference, load_key
+from datakit.pii.known import any_of
 from datakit.pii.recognizers import ENTITIES, LANGUAGE_REGIONS
 from datakit.pii.replace import Replace, Replacer
-from datakit.pii.row import COLUMNS, Finding, column_name, find_in_row, rewrite_row, row_values
+from datakit.pii.row import COLUMNS, Finding, column_name, find_in_row, rewrite_row, row_strings, row_values
 
 __all__ = ["PiiParams", "PiiStep"]
 
@@ -134,14 +135,7 @@ class PiiStep:
         params = self.params
         find: Detector = detector(params.languages, params.regions, params.entities, params.min_score)
         replacer = Replacer(params.replace, self._secret())
-        found: dict[int, tuple[dict[str, Any], list[Finding]]] = {}
-        originals: dict[str, str] = {}
-        for number, row in enumerate(table.select(["id", *COLUMNS]).to_pylist()):
-            values = row_values(row)
-            findings, kinds = find_in_row(values, find)
-            if findings:
-                found[number] = (values, findings)
-                originals |= kinds
+        found, originals = _find(table, find)
         replacer.announce(originals)
         rewritten = {number: rewrite_row(*row, replacer) for number, row in found.items()}
         ids = table.column("id").to_pylist()
@@ -174,6 +168,25 @@ class PiiStep:
                 one["hash"] = replacer.token(finding.value, span.entity)
             listed.append(one)
         return {"found": listed}
+
+
+def _find(table: pa.Table, find: Detector) -> tuple[dict[int, tuple[dict[str, Any], list[Finding]]], dict[str, str]]:
+    """Columns and findings of the rows that have any, by row number; and the kind of every original value.
+
+    A value recognised in one row (by the words before it, say) is looked for in all: none shall stand in the table.
+    """
+    rows = [row_values(row) for row in table.select(COLUMNS).to_pylist()]
+    found = [find_in_row(values, find) for values in rows]
+    originals: dict[str, str] = {}
+    for _, kinds in found:
+        originals |= {value: kind for value, kind in kinds.items() if value not in originals}
+    if known := any_of(originals):
+        for number, values in enumerate(rows):
+            here = {match for _, text in row_strings(values) for match in known.findall(text)}
+            if not here <= found[number][1].keys():
+                found[number] = find_in_row(values, find, known={value: originals[value] for value in here})
+                originals |= {value: kind for value, kind in found[number][1].items() if value not in originals}
+    return {number: (rows[number], findings) for number, (findings, _) in enumerate(found) if findings}, originals
 
 
 def _with_rows(table: pa.Table, rows: Mapping[int, Mapping[str, Any]]) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final
 
 from datakit.pii.key import Key
@@ -12,7 +12,24 @@ __all__ = ["canonical", "surrogate"]
 
 Draw = Callable[[int], int]
 
-_AREAS: Final = (201, 212, 303, 312, 404, 415, 512, 602, 617, 702, 713, 802, 808, 907, 916)
+# Ofcom's numbers for drama; three more digits follow.
+_DRAMA: Final = (
+    "7700 900",
+    "20 7946 0",
+    "29 2018 0",
+    "113 496 0",
+    "114 496 0",
+    "115 496 0",
+    "116 496 0",
+    "117 496 0",
+    "118 496 0",
+    "121 496 0",
+    "131 496 0",
+    "141 496 0",
+    "151 496 0",
+    "161 496 0",
+    "191 498 0",
+)
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz"
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -24,14 +41,14 @@ def canonical(entity: str, value: str) -> str:
     return re.sub(r"[^0-9a-z+]", "", value.casefold())
 
 
-def surrogate(entity: str, value: str, key: Key, *, avoid: Collection[str]) -> str:
-    """A fake value, the same for the same value and key unless it is to be avoided.
+def surrogate(entity: str, value: str, key: Key, *, taken: Callable[[str], bool]) -> str:
+    """A fake value, the same for the same value and key unless it is taken.
 
     Args:
         entity: Kind of the value.
         value: The original.
         key: Determines the fake.
-        avoid: Values (canonical) it must not equal: originals, and fakes already given to others.
+        taken: Whether it must not equal a value (canonical): an original, or a fake already given to another.
 
     Returns:
         The fake; a tag for kinds that have no fake form.
@@ -49,7 +66,7 @@ def surrogate(entity: str, value: str, key: Key, *, avoid: Collection[str]) -> s
             return key.number(entity, base, str(attempt), str(drawn), below=below)
 
         fake = make(value, draw)
-        if canonical(entity, fake) not in avoid:
+        if not taken(canonical(entity, fake)):
             return fake
     return f"<{entity}>"  # the reserved range is used up
 
@@ -77,10 +94,10 @@ def _phone(value: str, draw: Draw) -> str:
     plus = value.lstrip().startswith("+") or digits.startswith("00")
     national = digits.removeprefix("00") if plus else digits
     if national.startswith("44") if plus else (digits.startswith("0") and not digits.startswith("010")):
-        return f"{'+44 ' if plus else '0'}7700 900{_digits(draw, 3)}"
+        return f"{'+44 ' if plus else '0'}{_DRAMA[draw(len(_DRAMA))]}{_digits(draw, 3)}"
     if national.startswith("82") if plus else digits.startswith("01"):
         return f"{'+82 ' if plus else '0'}10-0{_digits(draw, 3)}-{_digits(draw, 4)}"
-    return f"{'+1 ' if plus else ''}{_AREAS[draw(len(_AREAS))]}-555-01{_digits(draw, 2)}"
+    return f"{'+1 ' if plus else ''}{2 + draw(8)}{draw(9)}{_digits(draw, 1)}-555-01{_digits(draw, 2)}"
 
 
 def _luhn(body: str) -> str:

@@ -12,6 +12,8 @@ from datakit.templates.template import Template
 
 __all__ = ["row_values", "values_for"]
 
+_COLUMNS = ("text", "label", "choices")
+
 
 def row_values(row: Mapping[str, Any]) -> dict[str, Any]:
     """Our columns of a table's row by our names, without those that it does not have, and its other columns.
@@ -19,7 +21,7 @@ def row_values(row: Mapping[str, Any]) -> dict[str, Any]:
     Only values of the table are used: what an earlier step replaced stays replaced.
     """
     values: dict[str, Any] = json.loads(row["fields"]) if row["fields"] else {}
-    for name in ("text", "label", "choices"):
+    for name in _COLUMNS:
         if row[name] is not None:
             values[name] = row[name]
     turns = row["messages"]
@@ -30,6 +32,10 @@ def row_values(row: Mapping[str, Any]) -> dict[str, Any]:
             values["prompt"] = users[-1]
         if turns[-1]["role"] == "assistant":
             values["answer"] = turns[-1]["content"]
+    if row.get("rejected"):
+        values["rejected"] = row["rejected"][-1]["content"]
+        if "answer" in values:
+            values["chosen"] = values["answer"]
     return values
 
 
@@ -54,10 +60,10 @@ def values_for(template: Template, row: Mapping[str, Any], values: Mapping[str, 
     elif names:
         made.setdefault("labels", list(names))
     for ours, theirs in columns.items():
-        if theirs not in made and (ours in made or ours in row):
-            made[theirs] = made.get(ours)
-        if ours not in made and ours in ("text", "label", "choices"):
-            made[ours] = None
+        if ours in _COLUMNS:
+            made.setdefault(ours, None)  # there, and null in this row
+        if ours in made:
+            made.setdefault(theirs, made[ours])
     return made
 
 

@@ -99,7 +99,7 @@ class TemplateStep:
         return StepOutput(pa.concat_tables(pieces) if pieces else table, ledger_table(ledger))
 
     def _render(self, table: pa.Table) -> list[_Row]:
-        seen = ("id", "source", "origin", "messages", "text", "choices", "label", "fields")
+        seen = ("id", "source", "origin", "messages", "rejected", "text", "choices", "label", "fields")
         rows = []
         for k, row in enumerate(table.select(seen).to_pylist()):
             order = iter(preference(self.context.seed, row["id"], self._keys))

@@ -180,10 +180,8 @@ def with_adapter(model: Any, adapter: Path) -> Iterator[Any]:
     finally:
         if hasattr(tuned.base_model, "unload"):
             tuned.base_model.unload()
-        for leftover in ("peft_config", "_hf_peft_config_loaded"):
-            if hasattr(model, leftover):
-                delattr(model, leftover)
-        model.requires_grad_(requires_grad=False)
+        # PEFT leaves its configuration behind and warns of a second adapter the next time.
+        vars(model).pop("peft_config", None)
         if {name for name, _ in model.named_parameters()} != names or not torch.equal(_probe(model), before):
             raise EvalError(
                 "the base is not what it was after its adapter was taken off",

@@ -38,6 +38,7 @@ class MockModel(LM):  # type: ignore[misc]
         self.right = {"mock": None, "mock:right": True, "mock:wrong": False}[kind]
         self.seed = seed
         self.batch_tokens = 0
+        self.done: Any = None
         self.facts = Facts()
         self._task: Any = None
 

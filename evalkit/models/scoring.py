@@ -1,56 +1,28 @@
-"""Log-likelihoods of continuations under a causal model: inputs shared, sorted by length, batched to a token budget.
+"""Log-likelihoods of continuations under a causal model: contexts shared, rows sorted by length, batched by tokens.
 
-Inputs are padded on the right and carry no attention mask: in a causal model what stands to the right of a token does
-not reach it, so every input is scored exactly as if it stood alone.
+Rows are padded on the right. In a causal model what stands to the right of a token does not reach it, so a row of one
+branch needs no attention mask; rows of several branches have one (see ``rows``).
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from evalkit.errors import EvalError
+from evalkit.models.rows import Row, plan_rows, shape_of
 
-__all__ = ["Scorer", "share_prefixes"]
+__all__ = ["Scorer"]
 
 Ids = list[int]
-#: Elements of one block of float32 logits turned into log-probabilities at a time (256 MiB).
-_BLOCK = 1 << 26
-#: Elements of all logits of one forward pass.
-_LOGITS = 1 << 28
-
-
-@dataclass(slots=True)
-class _Row:
-    """One input of a forward pass; ``requests`` are (request, position of its first prediction)."""
-
-    ids: tuple[int, ...]
-    requests: list[tuple[int, int]]
-
-
-def share_prefixes(inputs: Sequence[tuple[tuple[int, ...], int]]) -> list[_Row]:
-    """Puts requests whose input is a prefix of another's (or equal) into that one's row.
-
-    Args:
-        inputs: Per request its input ids and the position of its first prediction.
-
-    Returns:
-        Rows, longest first. The options of a multiple-choice item that have one token each share one row.
-    """
-    order = sorted(range(len(inputs)), key=lambda request: inputs[request][0], reverse=True)
-    rows: list[_Row] = []
-    for request in order:
-        ids, start = inputs[request]
-        # In descending lexicographic order whatever has this input as its prefix came directly before it.
-        if rows and rows[-1].ids[: len(ids)] == ids:
-            rows[-1].requests.append((request, start))
-        else:
-            rows.append(_Row(ids, [(request, start)]))
-    rows.sort(key=lambda row: -len(row.ids))
-    return rows
+Array = np.ndarray[Any, Any]
+#: Elements of float32 logits turned into log-probabilities at a time (256 MiB), and of all logits of a forward pass.
+_BLOCK, _LOGITS = 1 << 26, 1 << 28
+#: What packed and plain rows may differ by on the trial, in nats: rounding in float32, and in 16 bits.
+_ROUNDING, _ROUNDING_16 = 2e-4, 0.1
 
 
 class Scorer:
@@ -61,11 +33,11 @@ class Scorer:
         device: Where it lies.
         max_length: Tokens the model takes at once.
         batch_tokens: Rows times length of one forward pass; halved when memory runs out.
+        pack: Whether continuations of one context may share a row; tried out on the model before it is done, since
+            some models (ALiBi, sliding windows, recurrent ones) do not take positions and masks from outside.
     """
 
-    def __init__(self, model: Any, *, device: str, max_length: int, batch_tokens: int) -> None:
-        import inspect
-
+    def __init__(self, model: Any, *, device: str, max_length: int, batch_tokens: int, pack: bool = True) -> None:
         self.model = model
         self.device = device
         self.max_length = max_length
@@ -73,12 +45,17 @@ class Scorer:
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._keeps = "logits_to_keep" in inspect.signature(base.forward).parameters
         self._vocabulary = int(base.get_output_embeddings().weight.shape[0])
+        self._pack: bool | None = None if pack and _plain_attention(base.config) else False
+
+    @property
+    def packs(self) -> bool:
+        """Whether contexts are shared among continuations of several tokens; found out on first use."""
+        if self._pack is None:
+            self._pack = self._packing_is_exact()
+        return self._pack
 
     def score(
-        self,
-        pairs: Sequence[tuple[Ids, Ids]],
-        *,
-        done: Callable[[int], None] | None = None,
+        self, pairs: Sequence[tuple[Ids, Ids]], *, done: Callable[[int], None] | None = None
     ) -> tuple[list[tuple[float, bool]], int]:
         """Log-likelihood of each continuation and whether greedy decoding would give it.
 
@@ -92,98 +69,127 @@ class Scorer:
         Raises:
             EvalError: A continuation longer than the model's window, a NaN, or memory too small for one row.
         """
-        inputs: list[tuple[tuple[int, ...], int]] = []
-        cut = 0
-        for context, continuation in pairs:
-            if len(continuation) > self.max_length:
-                raise EvalError(
-                    f"a continuation has {len(continuation)} tokens; the model takes {self.max_length}",
-                    hint="Use loglikelihood_rolling for long texts",
-                )
-            whole = context + continuation
-            cut += len(whole) > self.max_length + 1
-            ids = tuple(whole[-(self.max_length + 1) :][:-1])
-            inputs.append((ids, len(ids) - len(continuation)))
+        longest = max((len(continuation) for _, continuation in pairs), default=0)
+        if longest > self.max_length:
+            raise EvalError(
+                f"a continuation has {longest} tokens; the model takes {self.max_length}",
+                hint="Use loglikelihood_rolling for long texts",
+            )
         targets = [continuation for _, continuation in pairs]
+        rows, cut = plan_rows(pairs, max_length=self.max_length, pack=self.packs)
         result: list[tuple[float, bool]] = [(0.0, True)] * len(pairs)
-        rows = share_prefixes(inputs)
-        at = 0
-        while at < len(rows):
-            batch = self._next_batch(rows, at)
-            found = self._with_memory(batch, targets)
-            if found is None:
-                continue
-            for request, value in found:
-                result[request] = value
-            at += len(batch)
-            if done is not None:
-                done(len(found))
+        for kind in ([row for row in rows if row.packed], [row for row in rows if not row.packed]):
+            at = 0
+            while at < len(kind):
+                batch = kind[at : at + self._batch_size(kind, at)]
+                found = self._with_memory(batch, targets)
+                if found is None:
+                    continue
+                for request, value in found:
+                    result[request] = value
+                at += len(batch)
+                if done is not None:
+                    done(len(found))
         return result, cut
 
-    def _next_batch(self, rows: Sequence[_Row], at: int) -> Sequence[_Row]:
-        width = len(rows[at].ids)
-        tokens = max(self.batch_tokens, width)
-        first = min(start for _, start in rows[at].requests) if self._keeps else 0
-        per_row = max(1, (width - first) * self._vocabulary)
-        return rows[at : at + max(1, min(tokens // width, _LOGITS // per_row))]
+    def _batch_size(self, rows: Sequence[Row], at: int) -> int:
+        width, first = shape_of(rows[at : at + 1])
+        per_row = max(1, (width - (first if self._keeps else 0)) * self._vocabulary)
+        return max(1, min(self.batch_tokens // width, _LOGITS // per_row))
 
-    def _with_memory(
-        self, batch: Sequence[_Row], targets: Sequence[Ids]
-    ) -> list[tuple[int, tuple[float, bool]]] | None:
+    def _with_memory(self, batch: Sequence[Row], targets: Sequence[Ids]) -> list[tuple[int, tuple[float, bool]]] | None:
+        """The batch's results; None where memory ran out and the batch must be smaller."""
         import torch
 
         try:
             return list(self._forward(batch, targets))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
+            size = len(batch[0].ids)
             if len(batch) == 1:
-                raise EvalError(
-                    f"out of memory with a single sequence of {len(batch[0].ids)} tokens", hint="Use a larger device"
-                ) from None
-            self.batch_tokens = max(1, len(batch) * len(batch[0].ids) // 2)
+                raise EvalError(f"out of memory with one row of {size} tokens", hint="Use a larger device") from None
+            self.batch_tokens = max(1, len(batch) * size // 2)
             return None
 
-    def _forward(self, batch: Sequence[_Row], targets: Sequence[Ids]) -> Iterator[tuple[int, tuple[float, bool]]]:
+    def _forward(self, batch: Sequence[Row], targets: Sequence[Ids]) -> Iterator[tuple[int, tuple[float, bool]]]:
         import torch
 
-        width = len(batch[0].ids)
-        padded = np.zeros((len(batch), width), dtype=np.int64)
-        owners: list[int] = []
-        wanted: list[int] = []
-        places: list[np.ndarray[Any, Any]] = []
-        lines: list[int] = []
-        for line, row in enumerate(batch):
-            padded[line, : len(row.ids)] = row.ids
-            for request, start in row.requests:
-                goal = targets[request]
-                owners.append(request)
-                wanted += goal
-                places.append(np.arange(start, start + len(goal)))
-                lines += [line] * len(goal)
-        counts = [len(targets[request]) for request in owners]
-        position = np.concatenate(places)
-        first = int(position.min()) if self._keeps else 0
-        extra = {"logits_to_keep": width - first} if self._keeps else {}
+        width, first = shape_of(batch)
+        first = first if self._keeps else 0
+        owners = [request for row in batch for request in row.requests]
+        wanted = np.concatenate([targets[request] for request in owners])
+        places = np.concatenate([place for row in batch for place in row.requests.values()])
+        sizes = np.array([len(targets[request]) for request in owners], dtype=np.intp)
+        lines = np.repeat([line for line, row in enumerate(batch) for _ in row.requests], sizes)
         with torch.inference_mode():
-            ids = torch.from_numpy(padded).to(self.device)
-            logits = self.model(input_ids=ids, use_cache=False, **extra).logits
-            values, greedy = _pick(logits, np.array(lines), position - first, np.array(wanted))
+            logits = self.model(**self._inputs(batch, width, first)).logits
+            # Prompt tuning puts tokens of its own before the first.
+            shift = logits.shape[1] - width
+            values, greedy = _pick(logits, lines, places + shift, wanted)
         if not np.isfinite(values).all():
             raise EvalError(
                 "the model gives log-probabilities that are not numbers",
                 hint="Its weights hold NaN or overflow in this dtype; try dtype float32",
             )
-        sizes = np.array(counts, dtype=np.intp)
         starts = np.cumsum(sizes) - sizes
-        sums = np.add.reduceat(values, starts)
-        exact = np.logical_and.reduceat(greedy, starts)
+        sums, exact = np.add.reduceat(values, starts), np.logical_and.reduceat(greedy, starts)
         for request, total, same in zip(owners, sums.tolist(), exact.tolist(), strict=True):
             yield request, (total, same)
 
+    def _inputs(self, batch: Sequence[Row], width: int, first: int) -> dict[str, Any]:
+        import torch
 
-def _pick(
-    logits: Any, lines: np.ndarray[Any, Any], position: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        ids, branches, positions = (np.zeros((len(batch), width), dtype=np.int64) for _ in range(3))
+        branches -= 1
+        for line, row in enumerate(batch):
+            length = len(row.ids)
+            ids[line, :length], branches[line, :length], positions[line, :length] = row.ids, row.branches, row.positions
+        inputs: dict[str, Any] = {"input_ids": torch.from_numpy(ids).to(self.device), "use_cache": False}
+        if self._keeps:
+            inputs["logits_to_keep"] = width - first
+        if any(row.packed for row in batch):
+            own = torch.from_numpy(branches).to(self.device)
+            seen = (own[:, None, :] == 0) | (own[:, None, :] == own[:, :, None])
+            seen &= torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
+            mask = torch.zeros(seen.shape, dtype=self.model.dtype, device=self.device)
+            inputs["attention_mask"] = mask.masked_fill_(~seen, torch.finfo(self.model.dtype).min)[:, None]
+            inputs["position_ids"] = torch.from_numpy(positions).to(self.device)
+        return inputs
+
+    def _packing_is_exact(self) -> bool:
+        """Scores a made-up item both ways on this very model."""
+        import torch
+
+        draw = np.random.default_rng(0)
+        context = draw.integers(0, self._vocabulary, min(24, self.max_length // 4)).tolist()
+        pairs = [(context, draw.integers(0, self._vocabulary, size).tolist()) for size in (3, 1, 4, 2)]
+        targets = [continuation for _, continuation in pairs]
+        found: list[Array] = []
+        for pack in (True, False):
+            rows, _ = plan_rows(pairs, max_length=self.max_length, pack=pack)
+            try:
+                values = dict(pair for row in rows for pair in self._forward([row], targets))
+            except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError, EvalError):
+                return False
+            found.append(np.array([values[request][0] for request in range(len(pairs))]))
+        allowed = _ROUNDING if self.model.dtype == torch.float32 else _ROUNDING_16
+        return bool(np.abs(found[0] - found[1]).max() <= allowed)
+
+
+def _plain_attention(config: Any) -> bool:
+    """Whether every layer looks at the whole context, with attention that takes a mask."""
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = getattr(config, "sliding_window", None) and "layer_types" not in config.to_dict()
+    return (
+        layers == {"full_attention"}
+        and not windowed
+        and not getattr(config, "attention_chunk_size", None)
+        and getattr(config, "_attn_implementation", "eager") in ("sdpa", "eager")
+    )
+
+
+def _pick(logits: Any, lines: Array, places: Array, wanted: Array) -> tuple[Array, Array]:
     """Log-probability of each wanted token and whether it is the most likely one, block by block in float32."""
     import torch
 
@@ -192,7 +198,7 @@ def _pick(
     for at in range(0, len(wanted), step):
         part = slice(at, at + step)
         goal = torch.from_numpy(wanted[part]).to(logits.device)
-        chosen = logits[torch.from_numpy(lines[part]), torch.from_numpy(position[part])].float()
+        chosen = logits[torch.from_numpy(lines[part]), torch.from_numpy(places[part])].float()
         own = chosen.gather(1, goal[:, None])[:, 0]
         values.append((own - chosen.logsumexp(-1)).double().cpu().numpy())
         greedy.append((chosen.argmax(-1) == goal).cpu().numpy())

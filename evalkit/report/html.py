@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
 from evalkit.report.payload import script_json
-from evalkit.report.tables import arms_table, drift_table, forest_table, minus, seeds_table, verdict_word
+from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.words import headline, interval, lead, rest, score, signed, verdict
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def _code_safe(text: str) -> str:
 
 
 def _arms(report: Report) -> str:
-    figure = trade_off(report)
+    figure, warnings = trade_off(report), _warnings(report)
+    if not figure and len(report.arms) < 2:
+        return f"<section>{warnings}</section>" if warnings else ""
     plot = ""
     if figure:
         plot = (
@@ -80,8 +82,8 @@ def _arms(report: Report) -> str:
             "else. Lines are 95 % intervals; the shaded side is beyond the tolerable loss.</figcaption></figure>"
         )
     return (
-        f'<section aria-labelledby="h-arms"><h2 id="h-arms">Gain against forgetting</h2>'
-        f'<div class="pair">{plot}<div>{arms_table(report)}</div></div>{seeds_table(report)}{_warnings(report)}'
+        f'<section aria-labelledby="h-arms"><h2 id="h-arms">{"Gain against forgetting" if plot else "At a glance"}</h2>'
+        f'<div class="pair">{plot}<div>{arms_table(report)}</div></div>{seeds_table(report)}{warnings}'
         "</section>\n"
     )
 
@@ -114,13 +116,17 @@ def _tasks(report: Report) -> str:
         )
         panels.append(
             f'<div role="tabpanel" id="panel-{at}" aria-labelledby="tab-{at}"{"" if at == 0 else " hidden"}>'
-            f'<p class="sentence">{minus(arm.gate.sentence)}</p>{_own_task(arm)}{forest_table(report, arm)}</div>'
+            f"{_sentence(arm) if len(ranked) > 1 else ''}{_own_task(arm)}{forest_table(report, arm)}</div>"
         )
     bar = f'<div role="tablist" aria-label="Arm">{"".join(tabs)}</div>' if len(ranked) > 1 else ""
     return (
         '<section aria-labelledby="h-tasks"><h2 id="h-tasks">What changed, task by task</h2>'
         f"{bar}{''.join(panels)}{_margin(report)}</section>\n"
     )
+
+
+def _sentence(arm: ArmResult) -> str:
+    return f'<p class="sentence">{_code_safe(arm.gate.sentence)}</p>'
 
 
 def _margin(report: Report) -> str:

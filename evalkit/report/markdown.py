@@ -51,15 +51,23 @@ def markdown(report: Report) -> str:
 
 
 def _arms(report: Report, ranked: list[ArmResult]) -> list[str]:
-    lines = ["| arm | task before | after | gain, 95 % | general mean, 95 % | gate |", "|---|--:|--:|:--|:--|---|"]
+    trained = any(arm.comparison.gains for arm in ranked)
+    own = ["task before", "after", "gain, 95 %"] if trained else []
+    heads = ["arm", *own, "general mean, 95 %", "gate"]
+    lines = [_line(heads), _line(["---", *(["--:", "--:", ":--"] if trained else []), ":--", "---"])]
     for arm in ranked[:MAX_ARMS]:
         row, mean = main_gain(arm.comparison), arm.comparison.suite_mean
-        gain = ["", "", ""] if row is None else [score(row.before), score(row.after), _difference(row)]
+        gain = [] if row is None else [score(row.before), score(row.after), _difference(row)]
+        gain += [""] * (len(own) - len(gain))
         general = "" if mean is None else f"{signed(mean.difference)} {interval(mean.interval)}"
-        lines.append(f"| {' | '.join([escape(report.label(arm), 30), *gain, general, arm.gate.status])} |")
+        lines.append(_line([escape(report.label(arm), 30), *gain, general, arm.gate.status]))
     if len(ranked) > MAX_ARMS:
-        lines.append(f"| {len(ranked) - MAX_ARMS} more in report.html | | | | | |")
+        lines.append(_line([f"{len(ranked) - MAX_ARMS} more in report.html", *[""] * (len(heads) - 1)]))
     return [*lines, ""]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _difference(row: Row) -> str:
@@ -90,7 +98,7 @@ def _examples(chosen: list[Flip]) -> list[str]:
     if not chosen:
         return []
     lines = [
-        f"- {escape(flip.task, 40)}: {escape(flip.prompt, 160)} — base: {escape(flip.before, 60)}, "
+        f"- {escape(flip.task, 60)}: {escape(flip.prompt, 160)} — base: {escape(flip.before, 60)}, "
         f"{escape(flip.arm, 30)}: {escape(flip.after, 60)}"
         for flip in chosen
     ]

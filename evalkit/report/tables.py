@@ -12,6 +12,7 @@ from evalkit.report.words import explanation, format_loss, interval, score, sign
 
 if TYPE_CHECKING:
     from evalkit.compare import Row, SuiteMean
+    from evalkit.drift import Rise
     from evalkit.report.model import ArmResult, Estimate, Report
 
 __all__ = ["arms_table", "drift_table", "forest_table", "minus", "seeds_table", "verdict_word"]
@@ -50,22 +51,10 @@ def _points(value: float, ends: tuple[float, float] | None) -> str:
 
 def arms_table(report: Report) -> str:
     """One line per arm: score on the task, gain, mean of the general tasks, worst task, gate."""
-    columns = [("arm", ""), ("task", "number items"), ("gain", "number"), ("general, mean", "number")]
-    columns += [("worst task", "wide"), ("gate", "")]
-    lines = []
-    for arm in report.ranked():
-        row, mean = main_gain(arm.comparison), arm.comparison.suite_mean
-        worst = min(arm.comparison.general, key=lambda own: own.difference, default=None)
-        status = arm.gate.status
-        lines.append(
-            f'<tr><th scope="row">{escape(report.label(arm))}</th>'
-            + (_cell("", "number items") if row is None else _cell(score(row.after), "number items", row.after))
-            + (_cell("") if row is None else _cell(_points(row.difference, row.interval), "number", row.difference))
-            + (_cell("") if mean is None else _cell(_points(mean.difference, mean.interval), "number", mean.difference))
-            + (_cell("", "wide") if worst is None else _cell(_worst(worst), "wide", worst.difference))
-            + _cell(verdict_word(status), "", status)
-            + "</tr>"
-        )
+    trained = any(arm.comparison.gains for arm in report.arms)
+    columns = [("arm", ""), *([("task", "number items"), ("gain", "number")] if trained else [])]
+    columns += [("general, mean", "number"), ("worst task", "wide"), ("gate", "")]
+    lines = [_arm_row(report, arm, trained=trained) for arm in report.ranked()]
     base = next((row for arm in report.arms if (row := main_gain(arm.comparison)) is not None), None)
     foot = ""
     if base is not None:
@@ -76,6 +65,23 @@ def arms_table(report: Report) -> str:
         f'<div class="scroll"><table class="sortable arms"><caption class="hidden">Arms</caption>{_header(columns)}'
         f"<tbody>{''.join(lines)}</tbody>{foot}</table></div>"
     )
+
+
+def _arm_row(report: Report, arm: ArmResult, *, trained: bool) -> str:
+    row, mean = main_gain(arm.comparison), arm.comparison.suite_mean
+    worst = min(arm.comparison.general, key=lambda own: own.difference, default=None)
+    cells = []
+    if row is not None:
+        cells += [_cell(score(row.after), "number items", row.after)]
+        cells += [_cell(_points(row.difference, row.interval), "number", row.difference)]
+    elif trained:
+        cells += [_cell("", "items"), _cell("")]
+    cells += [
+        _cell("") if mean is None else _cell(_points(mean.difference, mean.interval), "number", mean.difference),
+        _cell("", "wide") if worst is None else _cell(_worst(worst), "wide", worst.difference),
+        _cell(verdict_word(arm.gate.status), "", arm.gate.status),
+    ]
+    return f'<tr><th scope="row">{escape(report.label(arm))}</th>{"".join(cells)}</tr>'
 
 
 def _worst(row: Row) -> str:
@@ -96,18 +102,19 @@ def forest_table(report: Report, arm: ArmResult) -> str:
     return (
         f'<div class="scroll"><table class="sortable forest-table"><caption class="hidden">{escape(caption)}</caption>'
         f"{_header(columns)}<tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>{_key()}"
+        '<p class="quiet explain" role="status" aria-live="polite"></p>'
     )
 
 
 def _forest_row(row: Row, scale: Scale) -> str:
     loss = format_loss(row)
     hint = explanation(row) + (f" {loss[0].upper()}{loss[1:]}." if loss else "") + (f" {row.note}." if row.note else "")
-    name = f'<span class="task-name">{escape(row.task)}</span>'
-    detail = f'<span class="detail">{minus(hint)}</span>'
+    hint = f"{row.description.rstrip('.')}. {hint}" if row.description else hint
+    name = f'<span class="task-name" title="{minus(hint)}">{escape(row.task)}</span>'
     p = "" if row.adjusted_p is None else _p(row.adjusted_p)
     plot = forest_svg(row.task, row.difference, row.interval, row.margin, row.verdict, scale, mean=False)
     return (
-        f'<tr><th scope="row" title="{escape(row.description)}">{name}{detail}</th>'
+        f'<tr><th scope="row">{name}</th>'
         + _cell(f"{row.n:,}", "number items", row.n)
         + _cell(score(row.before), "number wide", row.before)
         + _cell(score(row.after), "number wide", row.after)
@@ -172,18 +179,19 @@ def seeds_table(report: Report) -> str:
     )
 
 
+def _rise(rise: Rise) -> str:
+    ends = "" if rise.interval is None else f" [{rise.interval[0]:+.3f}, {rise.interval[1]:+.3f}]"
+    figures = f"<strong>{minus(f'{rise.difference:+.3f}')}</strong>{minus(ends)}"
+    return f'{figures} <span class="ends">{rise.before:.3f} → {rise.after:.3f}</span>'
+
+
 def drift_table(report: Report) -> str:
     """Rise of cross-entropy on text; empty where nothing was measured."""
     lines = []
     for arm in report.ranked():
         for drift in arm.comparison.drift:
             cells = [escape(report.label(arm)), escape(drift.task), f"{drift.documents:,}", f"{drift.tokens:,}"]
-            for rise in (drift.per_token, drift.bits_per_byte):
-                text = ""
-                if rise is not None:
-                    ends = "" if rise.interval is None else f" [{rise.interval[0]:+.3f}, {rise.interval[1]:+.3f}]"
-                    text = minus(f"{rise.before:.3f} → {rise.after:.3f} ({rise.difference:+.3f}{ends})")
-                cells.append(text)
+            cells += ["" if rise is None else _rise(rise) for rise in (drift.per_token, drift.bits_per_byte)]
             cells.append("" if drift.kl is None else f"{drift.kl:.4f}")
             lines.append(
                 "<tr>" + "".join(_cell(text, "number" if at > 1 else "") for at, text in enumerate(cells)) + "</tr>"
@@ -193,6 +201,6 @@ def drift_table(report: Report) -> str:
     columns = [("arm", ""), ("text", ""), ("documents", "number"), ("tokens", "number")]
     columns += [("nats per token", "number"), ("bits per byte", "number"), ("KL per token", "number")]
     return (
-        f'<div class="scroll"><table><caption class="hidden">Drift</caption>{_header(columns, sortable=False)}'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        '<div class="scroll"><table class="drift"><caption class="hidden">Drift</caption>'
+        f"{_header(columns, sortable=False)}<tbody>{''.join(lines)}</tbody></table></div>"
     )

@@ -38,7 +38,8 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     for arm in ranked[1:]:
         result += _losses(report, arm, width)
     for flip in examples(report, count):
-        text = f'e.g. "{shorten(flip.prompt, 60)}"  base: {shorten(flip.before, 30)}  '
+        asked = f'"{shorten(flip.prompt, 60)}"' if flip.prompt else flip.task
+        text = f"e.g. {asked}  base: {shorten(flip.before, 30)}  "
         result += _block("", f"{text}{flip.arm}: {shorten(flip.after, 30)}", width)
     status, sentence = headline(report)
     return result + _block(_WORDS[status], sentence.rstrip("."), width)
@@ -91,29 +92,45 @@ def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
 
 
 def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
-    rows = arm.comparison.general
+    rows: list[tuple[str, Row | SuiteMean]] = [(row.task, row) for row in arm.comparison.general]
     if not rows:
-        return []
-    title = f"{report.label(arm)} - base"
-    title = title if len(title) <= NAME else shorten(report.label(arm), NAME)
-    result = [f"{'GENERAL':<{INDENT}}{title:<{NAME}}{'items':>6}{'before':>7}{'after':>7}  points, 95 %"]
-    result += [_row(row.task, row, row.verdict) for row in rows]
+        return _drift(arm, width)
     mean = arm.comparison.suite_mean
     if mean is not None and len(rows) > 1:
-        result.append(_row(f"all {several(len(rows))}", mean, mean.verdict))
-    for row in rows:
+        rows.append((f"all {several(len(rows))}", mean))
+    figures = [_figures(row) for _, row in rows]
+    title = f"{report.label(arm)} - base"
+    room = width - INDENT - max(len(text) for text in figures)
+    name = min(room, max(NAME, 1 + max(len(text) for text in (title, *(own for own, _ in rows)))))
+    title = title if len(title) < name else shorten(report.label(arm), name - 1)
+    result = [f"{'GENERAL':<{INDENT}}{title:<{name}}{'items':>6}{'before':>7}{'after':>7}  points, 95 %"]
+    result += [
+        f"{'':<{INDENT}}{shorten(own, name - 1):<{name}}{text}" for (own, _), text in zip(rows, figures, strict=True)
+    ]
+    for row in arm.comparison.general:
         if row.verdict == "regressed" and (loss := format_loss(row)):
             result += _block("", f"{row.task}: {loss}", width)
-    return result
+    return result + _drift(arm, width)
 
 
-def _row(name: str, row: Row | SuiteMean, verdict: str) -> str:
+def _figures(row: Row | SuiteMean) -> str:
+    """Everything of a line but its name; a mean over tasks has no items and no scores of its own."""
     from evalkit.compare import Row
 
-    figures = f"{row.n:>6,}{score(row.before):>7}{score(row.after):>7}" if isinstance(row, Row) else " " * 20
-    word = "REGRESSED" if verdict == "regressed" else verdict
-    cell = f"{shorten(name, NAME - 1):<{NAME}}"
-    return f"{'':<{INDENT}}{cell}{figures}{signed(row.difference):>7} {interval(row.interval)}  {word}"
+    start = f"{row.n:>6,}{score(row.before):>7}{score(row.after):>7}" if isinstance(row, Row) else " " * 20
+    word = "REGRESSED" if row.verdict == "regressed" else row.verdict
+    return f"{start}{signed(row.difference):>7} {interval(row.interval)}  {word}"
+
+
+def _drift(arm: ArmResult, width: int) -> list[str]:
+    result = []
+    for drift in arm.comparison.drift:
+        rise, unit = (drift.per_token, "nats per token") if drift.per_token else (drift.bits_per_byte, "bits per byte")
+        if rise is not None:
+            ends = "" if rise.interval is None else f" [{rise.interval[0]:+.3f}, {rise.interval[1]:+.3f}]"
+            text = f"{drift.task}: {rise.before:.3f} to {rise.after:.3f} {unit}, {rise.difference:+.3f}{ends}"
+            result += _block("", text, width)
+    return result
 
 
 def _losses(report: Report, arm: ArmResult, width: int) -> list[str]:

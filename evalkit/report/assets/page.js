@@ -46,16 +46,17 @@
     });
   }
 
-  // Task names open one sentence on what the row says.
+  // Task names say under the table what their row means.
   for (const name of document.querySelectorAll(".forest-table tbody .task-name")) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "task-name";
     button.textContent = name.textContent;
-    button.setAttribute("aria-expanded", "false");
+    button.title = name.title;
+    const line = name.closest("[role=tabpanel]").querySelector(".explain");
+    line.textContent = "Choose a task for a sentence on its row.";
     button.addEventListener("click", () => {
-      const open = button.closest("tr").classList.toggle("open");
-      button.setAttribute("aria-expanded", String(open));
+      line.textContent = `${button.textContent}: ${button.title}`;
     });
     name.replaceWith(button);
   }

@@ -158,6 +158,20 @@ def test_messages_are_columns_too(make, tmp_path):
     assert made[0].messages == (Message("user", "Q hi"), Message("assistant", "yo!"))
 
 
+def test_a_preference_pair_has_both_answers(make, tmp_path):
+    (tmp_path / "judge.yaml").write_text(
+        "task: judge\nlanguage: en\ntemplates:\n"
+        "  - {name: a, input: '{{ prompt }} A {{ rejected }} B {{ chosen }}', target: B}\n"
+    )
+    one = Example(
+        id="1", group="1", source="s", origin="f:1",
+        messages=(Message("user", "hi"), Message("assistant", "good")),
+        rejected=(Message("assistant", "bad"),),
+    )  # fmt: skip
+    made, _ = run(make("judge.yaml"), [one])
+    assert made[0].messages[0].content == "hi A bad B good"
+
+
 def test_empty_table(make):
     output = make("classify").apply(to_table([]))
     assert output.table.num_rows == 0

@@ -1,0 +1,197 @@
+"""Log-likelihoods against lm-eval's own Hugging Face model, which is the reference."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datakit.core.chat import ChatSettings, encode, tokenize
+from evalkit.errors import EvalError
+from evalkit.models.rows import plan_rows
+from evalkit.models.tokens import encode_pairs, tokenize_all
+
+WORDS = ["the", "un", "happy", "unhappily", " running", "cats", "\n", "Q: ", "  ", "green hills", "A:"]
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    from evalkit.models.checkpoint import load_model
+
+    return load_model(folder, device="cpu", dtype="float32")
+
+
+def reference(model: Any, tokenizer: Any, **options: Any) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    # logits_cache groups requests by tokens and mixes up those whose contexts are cut at different places.
+    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=16, logits_cache=False, **options)
+
+
+def ours(model: Any, tokenizer: Any, **options: Any) -> Any:
+    from evalkit.models.hf import HFModel
+
+    return HFModel(model, tokenizer, chat=ChatSettings(template="none"), **options)
+
+
+def requests(kind: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    return [Instance(kind, {}, args, 0, ("task", at, 1)) for at, args in enumerate(arguments)]
+
+
+def hard_pairs(seed: int = 0, items: int = 25) -> list[tuple[str, str]]:
+    """Items with options of several lengths: merges at the boundary, trailing spaces, empty and over-long contexts."""
+    draw = random.Random(seed)
+
+    def text(low: int, high: int) -> str:
+        return "".join(draw.choice(WORDS) + draw.choice(["", " "]) for _ in range(draw.randint(low, high)))
+
+    found = []
+    for item in range(items):
+        context = text(1, 12)
+        context += {0: "   ", 1: "\n", 2: "un"}.get(item % 5, "")
+        context = text(150, 200) if item % 6 == 0 else "" if item % 7 == 0 else context
+        found += [(context, f"{draw.choice(['', ' '])}{text(1, 1 + option * 2)}x") for option in range(4)]
+    return found
+
+
+@pytest.mark.parametrize("folder", ["model_folder", "no_bos_folder"])
+def test_loglikelihoods_are_those_of_lm_eval(
+    folder: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, tokenizer = load(request.getfixturevalue(folder))
+    asked = requests("loglikelihood", hard_pairs())
+    expected = reference(model, tokenizer).loglikelihood(asked, disable_tqdm=True)
+    cut = sum("exceeds model's maximum length" in record.message for record in caplog.records)
+    for batch_tokens in (1, 300, 100_000):
+        tested = ours(model, tokenizer, batch_tokens=batch_tokens)
+        found = tested.loglikelihood(asked)
+        assert tested._scorer.packs
+        for (value, greedy), (wanted, wanted_greedy) in zip(found, expected, strict=True):
+            assert value == pytest.approx(wanted, abs=1e-4)
+            assert greedy == wanted_greedy
+        assert tested.facts.cut_contexts == cut > 0
+
+
+def test_packing_is_the_plain_computation(model_folder: Path) -> None:
+    from evalkit.models.scoring import Scorer
+
+    model, tokenizer = load(model_folder)
+    pairs = encode_pairs(hard_pairs(seed=3, items=40), tokenizer)
+    size = {"device": "cpu", "max_length": 128, "batch_tokens": 512}
+    packed, cut = Scorer(model, **size, pack=True).score(pairs)
+    plain, plain_cut = Scorer(model, **size, pack=False).score(pairs)
+    assert cut == plain_cut
+    assert any(row.packed for row in plan_rows(pairs, max_length=128, pack=True)[0])
+    for (value, greedy), (wanted, wanted_greedy) in zip(packed, plain, strict=True):
+        assert value == pytest.approx(wanted, abs=1e-4)
+        assert greedy == wanted_greedy
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bloom", "mistral_window"])
+def test_models_that_cannot_be_packed_are_scored_plainly(kind: str, model_folder: Path) -> None:
+    """GPT-2 takes positions from outside; ALiBi ignores them; a sliding window would be lost."""
+    import torch
+    from transformers import AutoTokenizer, BloomConfig, GPT2Config, MistralConfig
+    from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+    from evalkit.models.scoring import Scorer
+
+    shape = {"vocab_size": 384, "hidden_size": 32, "initializer_range": 0.3, "bos_token_id": 0, "eos_token_id": 1}
+    window = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    config = {
+        "gpt2": lambda: GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=128, **shape),
+        "bloom": lambda: BloomConfig(n_layer=2, n_head=4, **shape),
+        "mistral_window": lambda: MistralConfig(sliding_window=8, **window, **shape),
+    }[kind]()
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    scorer = Scorer(model, device="cpu", max_length=128, batch_tokens=512)
+    assert scorer.packs == (kind == "gpt2")
+    asked = requests("loglikelihood", hard_pairs(seed=1, items=10))
+    expected = reference(model, tokenizer, max_length=128).loglikelihood(asked, disable_tqdm=True)
+    found, _ = scorer.score(encode_pairs([one.args for one in asked], tokenizer))
+    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=2e-4)
+
+
+def test_rolling_documents_are_those_of_lm_eval_without_a_second_bos(model_folder: Path) -> None:
+    model, tokenizer = load(model_folder)
+    texts = [(" ".join(["green hills"] * count),) for count in (1, 7, 60, 200)]
+    asked = requests("loglikelihood_rolling", texts)
+    tested = ours(model, tokenizer)
+    found = tested.loglikelihood_rolling(asked)
+    expected = reference(model, tokenizer, add_bos_token=False).loglikelihood_rolling(asked, disable_tqdm=True)
+    assert found == pytest.approx(expected, abs=1e-3)
+    counts = [tested.facts.requests[at, 0].n_tokens for at in range(4)]
+    assert counts == [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for (text,) in texts]
+    assert counts[-1] > 2 * 128
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*WORDS, "<s>", "é", "한"]), min_size=1, max_size=6).map("".join))
+def test_batches_are_tokenised_like_training(model_folder: Path, text: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    assert tokenize_all([text], tokenizer) == {text: tokenize(text, tokenizer)}
+
+
+def test_pairs_are_split_like_training(model_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    pairs = [pair for pair in hard_pairs(seed=2) if pair[0]]
+    for pair, (context, continuation) in zip(pairs, encode_pairs(pairs, tokenizer), strict=True):
+        prompt, answer = encode(*pair, tokenizer, end="")
+        assert (context, continuation) == (prompt, answer)
+
+
+def test_a_continuation_that_melts_into_the_context_is_scored_where_they_differ(model_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    melted = next(
+        (one, two)
+        for one in ("unhapp", "runnin", "the ca", "gree", "whil", "bird")
+        for two in ("y", "g", "t", "n", "e", "s")
+        if len(tokenize(one + two, tokenizer)) <= len(tokenize(one, tokenizer))
+    )
+    context, continuation = encode_pairs([melted], tokenizer)[0]
+    assert continuation
+    assert tokenizer.decode(context + continuation, skip_special_tokens=True) == "".join(melted)
+
+
+def test_an_empty_option_is_refused(model_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    with pytest.raises(EvalError, match="no token of its own"):
+        encode_pairs([("Q:", "")], AutoTokenizer.from_pretrained(model_folder))
+
+
+def test_nan_is_an_error(model_folder: Path) -> None:
+    import torch
+
+    model, tokenizer = load(model_folder)
+    with torch.no_grad():
+        model.lm_head.weight[3] = float("nan")
+    with pytest.raises(EvalError, match="not numbers"):
+        ours(model, tokenizer).loglikelihood(requests("loglikelihood", [("a", " b")]))
+
+
+def test_rows_share_contexts_and_predict_every_token_once() -> None:
+    context = list(range(20))
+    pairs = [(context, [1]), (context, [2]), (context, [3, 4, 5]), (context, [3, 4]), (context, [6, 7]), ([9], [8, 8])]
+    rows, cut = plan_rows(pairs, max_length=64, pack=True)
+    assert cut == 0
+    first = rows[0]
+    assert first.ids == [*context, 6, 3, 4]
+    assert first.positions == [*range(20), 20, 20, 21]
+    assert first.requests == {4: [19, 20], 2: [19, 21, 22], 3: [19, 21], 0: [19], 1: [19]}
+    assert sorted(request for row in rows for request in row.requests) == list(range(6))
+    long, cut = plan_rows([([5] * 100, [1, 2])], max_length=16, pack=True)
+    assert (len(long[0].ids), cut) == (16, 1)
