@@ -18,7 +18,7 @@ __all__ = ["build", "read", "run"]
 _PLACES = {
     "build": "datakit.build:build",
     "read": "datakit.sources:read",
-    "run": "datakit.experiment:run",
+    "run": "datakit.experiment.run:run",
 }
 
 

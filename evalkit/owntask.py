@@ -15,7 +15,7 @@ from evalkit.errors import EvalError
 from evalkit.source import Setup
 from evalkit.suite import SuiteTask
 
-__all__ = ["METRICS", "RowsSource", "data_task"]
+__all__ = ["METRICS", "RowsSource", "data_task", "gold_of", "turns_of"]
 
 #: What may be asked of a task's own rows; all are computed from the same items.
 METRICS = ("accuracy", "macro_f1")

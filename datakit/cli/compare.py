@@ -54,8 +54,8 @@ def command(
 
     \b
     Examples:
-      $ datakit compare runs/support/evals/base runs/support/evals/lora-1 -o comparison
-      $ datakit compare pocket runs/support/models/full-1 --suite pocket --limit 20 -o comparison
+      $ datakit compare runs/support/evals/base runs/support/evals/lora-1
+      $ datakit compare pocket runs/support/models/full-1 --suite pocket --limit 9
     """
     from datakit.cli.console import console, print_json
     from datakit.core.chat import ChatSettings

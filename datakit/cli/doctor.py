@@ -67,7 +67,7 @@ def _line(name: str, state: str, text: str, advice: str | None) -> None:
     import textwrap
 
     lines = textwrap.wrap(text, WIDTH - LEFT, break_on_hyphens=False) or [""]
-    if advice and advice.startswith("pip install"):
+    if advice and advice.startswith(("pip install", "datakit ")):
         advice_lines = [advice]  # stays in one piece, to be copied
     else:
         advice_lines = textwrap.wrap(advice or "", WIDTH - LEFT, break_on_hyphens=False)

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from evalkit.log import EvalLog
 
-__all__ = ["command"]
+__all__ = ["command", "scores"]
 
 
 @click.command("eval")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -161,13 +160,19 @@ def packages(missing: dict[str, list[str]]) -> list[Finding]:
             found.append(Finding(section, name, state, "without " + ", ".join(names), advice))
         else:
             found.append(Finding(section, name, "ok", " · ".join(_versions(shown[extra]))))
-    if importlib.util.find_spec("promptsource"):
-        found.append(Finding(section, "promptsource", "ok", "its templates are installed"))
-    else:
-        advice = "pip install --no-deps --ignore-requires-python promptsource==0.2.3"
-        text = "only for templates named promptsource:..."
-        found.append(Finding(section, "promptsource", "missing", text, advice))
+    found.append(_promptsource())
     return found
+
+
+def _promptsource() -> Finding:
+    from datakit.core.errors import DatakitError
+    from datakit.templates.promptsource import INSTALL, data_folder
+
+    try:
+        folder = data_folder()
+    except DatakitError:
+        return Finding("Packages", "promptsource", "missing", "only for templates named promptsource:...", INSTALL)
+    return Finding("Packages", "promptsource", "ok", str(folder))
 
 
 def _versions(packages: tuple[str, ...]) -> list[str]:

@@ -26,7 +26,7 @@ from datakit.ledger import StepCount
 if TYPE_CHECKING:
     from evalkit.report import Report
 
-__all__ = ["Run", "run"]
+__all__ = ["Run", "run", "write"]
 
 
 @dataclass(frozen=True, slots=True)

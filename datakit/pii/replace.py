@@ -11,7 +11,7 @@ from datakit.pii.key import Key
 from datakit.pii.span import Span
 from datakit.pii.surrogates import canonical, surrogate
 
-__all__ = ["Replace", "Replacer", "redact"]
+__all__ = ["Replace", "Replacer", "redact", "replace_spans"]
 
 Replace = Literal["tag", "mask", "hash", "surrogate"]
 

@@ -10,7 +10,7 @@ from datakit.sources.rows import Row
 from datakit.sources.spec import SourceSpec
 from datakit.sources.streams import Stream
 
-__all__ = ["read_parquet"]
+__all__ = ["canonical", "read_parquet"]
 
 _BATCH = 4096
 

@@ -16,6 +16,7 @@ from evalkit.errors import EvalError
 __all__ = [
     "adapter_digest",
     "check_adapter",
+    "checkpoint_dtype",
     "find_model",
     "load_model",
     "same_weights",

@@ -73,9 +73,6 @@ def test_help_of_every_command(command: str, tmp_path: Path) -> None:
     assert "Usage:" in run(tmp_path, command, "--help")
 
 
-# Declared for rooms that are still to come.
-NOT_YET = {"datasets", "datasketch", "fsspec", "jinja2", "numpy", "zstandard"}
-
 # Libraries that come with a declared one and cannot be had without it.
 BROUGHT = {
     "huggingface_hub": "datasets",
@@ -130,4 +127,4 @@ def test_every_base_dependency_is_used() -> None:
         re.split(r"[<>=\[;~! ]", line, maxsplit=1)[0].lower().replace("-", "_") for line in PROJECT["dependencies"]
     }
     unused = {name for name in names if MODULE_NAMES.get(name, name) not in used}
-    assert unused <= NOT_YET
+    assert not unused

@@ -94,7 +94,7 @@ def test_links_lead_somewhere(file: str) -> None:
 @pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
 def test_make_targets_exist(file: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / file).read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert named <= targets
 
 

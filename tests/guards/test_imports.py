@@ -23,6 +23,8 @@ HEAVY = {
     "scipy",
     "trl",
 }
+# Classes of lm-eval are derived from here; whoever needs these modules imports them inside a function.
+DERIVED = {"evalkit.models.hf", "evalkit.models.mock", "evalkit.rowstask"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -77,7 +79,10 @@ def test_direction(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
-    wrong = {target for target in imported(path, only_at_import=True) if target.split(".")[0] in HEAVY}
+    targets = imported(path, only_at_import=True)
+    wrong = {target for target in targets if target in DERIVED or target.rpartition(".")[0] in DERIVED}
+    if name_of(path) not in DERIVED:
+        wrong |= {target for target in targets if target.split(".")[0] in HEAVY}
     assert not wrong
 
 
