@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from datakit.core.chat import ChatSettings
+from datakit.core.checkpoint import find_model, load_model, load_tokenizer, stored_dtype
 from datakit.core.hashing import digest, json_digest
 from datakit.core.require import require
 from evalkit.errors import EvalError
@@ -20,9 +21,6 @@ from evalkit.log import EvalLog, LogHeader, TaskInfo
 from evalkit.models.checkpoint import (
     adapter_digest,
     check_adapter,
-    checkpoint_dtype,
-    find_model,
-    load_model,
     tokenizer_digest,
     weights_digest,
     with_adapter,
@@ -81,7 +79,7 @@ class Session:
 
     def _dtype(self, dtype: str) -> str:
         if dtype == "auto":
-            return "float32" if self.device == "cpu" else checkpoint_dtype(self.folder)
+            return "float32" if self.device == "cpu" else stored_dtype(self.folder)
         if dtype not in ("float32", "bfloat16", "float16"):
             raise EvalError(f"dtype '{dtype}' is not one of auto, float32, bfloat16, float16")
         return dtype
@@ -97,7 +95,8 @@ class Session:
     def load(self) -> tuple[Any, Any]:
         """The base and its tokenizer; loaded once."""
         if self._loaded is None:
-            self._loaded = load_model(self.folder, device=self.device, dtype=self.dtype)
+            tokenizer = load_tokenizer(self.folder)
+            self._loaded = load_model(self.folder, device=self.device, dtype=self.dtype), tokenizer
         return self._loaded
 
     def evaluate(

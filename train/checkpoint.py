@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
 from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
-from train.models import no_progress_bars
 
 __all__ = ["check_output", "save"]
 

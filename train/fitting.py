@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from datakit.core.chat import ChatSettings
+from datakit.core.checkpoint import load_model, stored_dtype
 from datakit.core.hashing import tree_digest
 from datakit.core.require import require
 from datakit.core.storage import storage_errors
@@ -22,7 +23,6 @@ from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, memory_errors, run_steps
 from train.manifest import Facts, data_digest
-from train.models import load_model, stored_dtype
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 
@@ -163,7 +163,7 @@ def _load(arm: Arm, adapter: Adapter, ready: Prepared, name: str, *, bfloat16: b
 
     # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
     dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype)
+    base = load_model(ready.folder, dtype=dtype)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
     check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from datakit.core.chat import ChatSettings, ends_turn
+from datakit.core.checkpoint import find_model, load_tokenizer
 from train.config import Arm
 from train.data import Encoded, encode_rows, find_files, read_files
 from train.errors import TrainError
-from train.models import find_model, load_tokenizer, longest_length
+from train.models import longest_length
 from train.preflight import check_rows, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]

@@ -9,6 +9,7 @@ DatakitError                 1  something the user can mend
 ├── StorageError             1  reading or writing our own files
 │   ├── DiskFull             7  no space left
 │   └── NewerFormat          1  written by a newer datakit
+├── ModelError               1  no model there, or one that cannot be loaded
 ├── MissingDependency        1  names the extra to install
 └── Unreachable              1  a hub or server that does not answer, or network: never
 train.errors.TrainError and evalkit.errors.EvalError derive from DatakitError too.
@@ -22,6 +23,7 @@ __all__ = [
     "DatakitError",
     "DiskFull",
     "MissingDependency",
+    "ModelError",
     "NewerFormat",
     "RecipeError",
     "SourceError",
@@ -92,6 +94,10 @@ class DiskFull(StorageError):
 
 class NewerFormat(StorageError):
     """A file written by a newer version of datakit."""
+
+
+class ModelError(DatakitError):
+    """No model at that place, or one that cannot be loaded."""
 
 
 class MissingDependency(DatakitError):

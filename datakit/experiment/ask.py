@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from datakit.core.chat import ChatSettings, ends_turn, is_chat, render_prompt, tokenize
+from datakit.core.checkpoint import load_model, load_tokenizer, stored_dtype
 from datakit.core.errors import DatakitError
 from datakit.core.example import Example, Message, from_table
+from datakit.core.require import require
 from datakit.core.storage import read_json, read_table
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import resolve_model
@@ -45,30 +47,28 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
 
     Adapters are put over the base in memory and taken off again.
     """
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    torch = require("torch", extra="train")
+    peft = require("peft", extra="train")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def load(folder: Path) -> Any:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32 if not torch.cuda.is_available() else "auto", use_safetensors=True
-        )
-        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        return load_model(folder, dtype=stored_dtype(folder) if device == "cuda" else "float32", device=device)
 
     base = _base(layout)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = load_tokenizer(base)
     model = load(base)
     yield "base", model, tokenizer
     folders = sorted(entry.parent for entry in (layout.root / "models").glob("*/train.json"))
     if not folders:
         raise DatakitError("the run has no trained model yet", where=layout.root, hint="Run its recipe to the end")
     for folder in (entry for entry in folders if (entry / "adapter_config.json").is_file()):
-        tuned = PeftModel.from_pretrained(model, folder)
+        tuned = peft.PeftModel.from_pretrained(model, folder)
         yield folder.name, tuned.eval(), tokenizer
         model = tuned.unload()
+        vars(model).pop("peft_config", None)  # PEFT leaves it behind and warns of a second adapter the next time
     del model
     for folder in (entry for entry in folders if not (entry / "adapter_config.json").is_file()):
-        yield folder.name, load(folder), AutoTokenizer.from_pretrained(folder)
+        yield folder.name, load(folder), load_tokenizer(folder)
 
 
 def _generate(model: Any, tokenizer: Any, messages: tuple[Message, ...], chat: ChatSettings, max_tokens: int) -> str:

@@ -4,68 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datakit.core.errors import Unreachable
 from datakit.core.hashing import tree_digest
 from evalkit.errors import EvalError
 
 __all__ = [
     "adapter_digest",
     "check_adapter",
-    "checkpoint_dtype",
-    "find_model",
-    "load_model",
     "same_weights",
     "tokenizer_digest",
     "weights_digest",
     "with_adapter",
 ]
 
-_HUB = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _TOKENIZER = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab.*", "merges.txt", "*.model")
-
-
-def find_model(model: str | Path, *, offline: bool = False) -> Path:
-    """The folder of a model: the path itself, or the hub's snapshot in the local cache, fetched where allowed.
-
-    Raises:
-        EvalError: A path that is no model folder, or no model of that name on the hub.
-        Unreachable: The hub does not answer, or may not be asked.
-    """
-    folder = Path(model)
-    if folder.is_dir():
-        if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-            raise EvalError(
-                "this is an adapter, not a model", where=folder, hint="Give its base, and this as the adapter"
-            )
-        for name, pattern in (("config.json", "config.json"), ("weights", "*.safetensors")):
-            if not any(folder.glob(pattern)):
-                raise EvalError(
-                    f"no model: {name} ({pattern}) missing", where=folder, hint="Give a Hugging Face folder"
-                )
-        return folder
-    if folder.exists() or not _HUB.match(str(model)):
-        raise EvalError(
-            f"no model folder '{model}'", hint="Give a folder with config.json and *.safetensors, or a hub name"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
-
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-    try:
-        return Path(snapshot_download(str(model), allow_patterns=wanted, local_files_only=offline))
-    except RepositoryNotFoundError:
-        raise EvalError(f"no folder and no model on the hub named '{model}'") from None
-    except (LocalEntryNotFoundError, ConnectionError) as error:
-        said = "the network is switched off" if offline else f"the hub does not answer ({str(error).splitlines()[0]})"
-        raise Unreachable(
-            f"there is no folder '{model}', and {said}",
-            hint="Give the path of a model folder, or fetch the model first",
-        ) from None
 
 
 def weights_digest(folder: Path) -> str:
@@ -81,44 +36,6 @@ def adapter_digest(folder: Path) -> str:
 def tokenizer_digest(folder: Path) -> str:
     """Hash of the tokenizer's files, its chat template included."""
     return tree_digest(folder, _TOKENIZER)
-
-
-def load_model(folder: Path, *, device: str, dtype: str) -> tuple[Any, Any]:
-    """Model in evaluation mode on its device, and its fast tokenizer; no code of the checkpoint is run.
-
-    Raises:
-        EvalError: transformers cannot load it.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as told
-
-    bars = told.is_progress_bar_enabled()
-    told.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-        )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
-        raise EvalError(f"transformers cannot load it: {str(error).strip().splitlines()[0]}", where=folder) from error
-    finally:
-        if bars:
-            told.enable_progress_bar()
-    if not getattr(tokenizer, "is_fast", False):
-        raise EvalError("no fast tokenizer (tokenizer.json)", where=folder)
-    return model.to(device).eval(), tokenizer
-
-
-def checkpoint_dtype(folder: Path) -> str:
-    """The dtype written in ``config.json``; float32 where none is."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    text = config.get("text_config") or {}
-    return str(config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or "float32")
 
 
 def check_adapter(adapter: Path, base: Path) -> Path:

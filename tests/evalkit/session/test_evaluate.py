@@ -35,14 +35,14 @@ def test_scores_are_those_of_lm_eval(model_folder: Path, suite_file: Path, base_
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
 
-    from evalkit.models.checkpoint import load_model
+    from datakit.core.checkpoint import load_model, load_tokenizer
     from evalkit.taskfile import read_config
 
     config = read_config(suite_file.parent / "choice.yaml")
     data = datasets.Dataset.from_json(str(suite_file.parent / "choice.jsonl"), cache_dir=str(suite_file.parent / "hf"))
     config = {key: value for key, value in config.items() if not key.startswith("dataset")}
     task = ConfigurableTask(config={**config, "custom_dataset": lambda **_: {"test": data}, "num_fewshot": 0})
-    model, tokenizer = load_model(model_folder, device="cpu", dtype="float32")
+    model, tokenizer = load_model(model_folder, dtype="float32"), load_tokenizer(model_folder)
     reference = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=16, logits_cache=False)
     found = evaluate(reference, {"tasks": {"choice": task}}, bootstrap_iters=0)
     assert found is not None

@@ -12,9 +12,9 @@ from evalkit.models.generation import Generator, _cut
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    from evalkit.models.checkpoint import load_model
+    from datakit.core.checkpoint import load_model, load_tokenizer
 
-    return load_model(folder, device="cpu", dtype="float32")
+    return load_model(folder, dtype="float32"), load_tokenizer(folder)
 
 
 def generator(model: Any, tokenizer: Any, batch_tokens: int = 400, **chat: Any) -> Generator:

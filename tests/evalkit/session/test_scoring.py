@@ -19,9 +19,9 @@ WORDS = ["the", "un", "happy", "unhappily", " running", "cats", "\n", "Q: ", "  
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    from evalkit.models.checkpoint import load_model
+    from datakit.core.checkpoint import load_model, load_tokenizer
 
-    return load_model(folder, device="cpu", dtype="float32")
+    return load_model(folder, dtype="float32"), load_tokenizer(folder)
 
 
 def reference(model: Any, tokenizer: Any, **options: Any) -> Any:
