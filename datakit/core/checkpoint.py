@@ -39,9 +39,9 @@ def find_model(model: Path | str, *, offline: bool = False) -> Path:
         folder = _from_hub(model, offline=offline)
     if not folder.is_dir():
         raise ModelError(f"no model at '{model}': no such folder", hint="Give a model folder or a Hub name")
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(f"'{model}' is an adapter, not a model", hint="Give its base, and this as the adapter")
     if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
-            raise ModelError(f"'{model}' is an adapter, not a model", hint="Give the model it was trained on")
         raise ModelError(f"no model at '{model}': the folder has no config.json")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"'{model}' has no .safetensors weights; pickled weights are never read")

@@ -6,8 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from datakit.cli.train import command
-from datakit.core.errors import UsageError
-from train import TrainError
+from datakit.core.errors import ModelError, UsageError
 
 
 def call(*arguments):
@@ -42,5 +41,5 @@ def test_settings_are_refused_as_options(model_folder, dataset, tmp_path):
         call(*base, "--adapter", "full", "--rank", 4)
     with pytest.raises(UsageError, match="--learning-rate: Input should be greater than 0"):
         call(*base, "--learning-rate", -1)
-    with pytest.raises(TrainError, match="no such folder"):
+    with pytest.raises(ModelError, match="no such folder"):
         call(dataset(), "-m", "./nothing", "-o", tmp_path / "out")
