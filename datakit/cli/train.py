@@ -56,7 +56,7 @@ def command(
     \b
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
-      $ datakit train runs/support/data -m pocket --adapter full -o tuned-full
+      $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
     """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
