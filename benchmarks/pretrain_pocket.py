@@ -88,7 +88,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def weighted(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[tuple[list[int], list[float]]]:
-    """Endless documents as token ids and the weight of each: prompts are mostly chance, answers are what can be learnt."""
+    """Endless documents as token ids, each with its weight: prompts are mostly chance, answers can be learnt."""
     while True:
         texts: list[str] = []
         weights: list[float] = []

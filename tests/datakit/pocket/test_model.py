@@ -51,9 +51,7 @@ def test_model_is_small_and_complete(model, tokenizer):
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
 
 
-@pytest.mark.parametrize(
-    ("family", "least"), [("sums", 0.85), ("reversal", 0.85), ("agreement", 0.85)]
-)
+@pytest.mark.parametrize(("family", "least"), [("sums", 0.85), ("reversal", 0.85), ("agreement", 0.85)])
 def test_base_accuracy_on_the_first_hundred_items(model, tokenizer, family, least):
     right = 0
     for line in (suite_path().parent / f"{family}.jsonl").read_text().splitlines()[:100]:
