@@ -88,7 +88,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def weighted(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[tuple[list[int], list[float]]]:
-    """Endless documents as token ids, each with its weight: prompts are mostly chance, answers can be learnt."""
+    """Endless documents as token ids and their weights: prompts are mostly chance, answers can be learnt."""
     while True:
         texts: list[str] = []
         weights: list[float] = []
@@ -138,9 +138,9 @@ def main() -> None:
     """Trains and saves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--batch", type=int, default=32, help="rows of 128 tokens")
-    parser.add_argument("--peak", type=float, default=4e-3, help="highest learning rate")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=16, help="rows of 128 tokens")
+    parser.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=model_path())
     parser.add_argument("--log", type=Path, default=ROOT / "benchmarks/results/pretrain_pocket.json")
@@ -181,11 +181,9 @@ def main() -> None:
             seconds = time.perf_counter() - started
             curve.append({"step": step + 1, "loss": round(running, 4), "seconds": round(seconds, 1)})
             print(f"step {step + 1:5d}  loss {running:.4f}  {tokens / seconds:,.0f} tokens/s", flush=True)
+        if (step + 1) % 500 == 0 or step + 1 == args.steps:
+            save(model, tokenizer, args.output)
 
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(args.output)
-    tokenizer.save_pretrained(args.output)
-    settle(args.output)
     write_json(
         args.log,
         {
@@ -207,8 +205,11 @@ def main() -> None:
     )
 
 
-def settle(folder: Path) -> None:
-    """Ends the JSON files with a newline, so that saving them again with an editor does not change them."""
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes model and tokenizer; JSON files end with a newline, so that an editor does not change them."""
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     for path in sorted(folder.glob("*.json")):
         path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, indent=1) + "\n")
 

@@ -30,7 +30,7 @@ from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
-from datakit.sources import open_source
+from datakit.sources import label_names, open_source
 
 __all__ = ["BuildResult", "Progress", "build"]
 
@@ -150,20 +150,36 @@ class _Build:
 
     def run(self) -> BuildResult:
         self._read_sources()
+        made = self._make(0)
+        self._check_columns(made)
+        for index, (step, params) in enumerate(self.plan.steps):
+            self._step(step, params, made[index])
+            if step.name == "pii" and self._relabel():
+                made[index + 1 :] = self._make(index + 1)
+        return self._write()
+
+    def _make(self, start: int) -> list[Any]:
+        """The steps from ``start`` on; all are made before the first runs, so that a wrong one is told at once."""
         context = StepContext(
             seed=self.plan.seed,
             folder=self.plan.folder,
             private=self.private,
-            labels=self.labels,
+            labels=dict(self.labels),
             columns=self.columns,
             resources=self.resources,
             offline=self.plan.offline,
         )
-        made = [(step, params, step(params, context)) for step, params in self.plan.steps]
-        self._check_columns(instance for _, _, instance in made)
-        for index, (step, params, instance) in enumerate(made, start=1):
-            self._step(index, step, params, instance)
-        return self._write()
+        return [step(params, context) for step, params in self.plan.steps[start:]]
+
+    def _relabel(self) -> bool:
+        """Takes label names from the rows where personal data in them was replaced; whether any was."""
+        table = pa.concat_tables([stream.table().select(["source", "label"]) for stream in self.streams.values()])
+        changed = False
+        for name, names in self.labels.items():
+            found = label_names(table.filter(pa.compute.equal(table.column("source"), name)))
+            if set(found) - set(names):
+                self.labels[name], changed = found, True
+        return changed
 
     def _read_sources(self) -> None:
         train: list[Kept] = []
@@ -215,7 +231,7 @@ class _Build:
             if column not in known:
                 raise StepError(f"{step}: no column '{column}' in the rows", hint=suggest(column, sorted(known)))
 
-    def _step(self, index: int, step: Any, params: Params, instance: Any) -> None:
+    def _step(self, step: Any, params: Params, instance: Any) -> None:
         """Runs one step on the training rows and, where it applies, on each of the other texts."""
         train_only = getattr(step, "train_only", step.name in _NOT_ON_TEXT)
         rows_in, rows_out = 0, 0

@@ -184,7 +184,8 @@ def recipe_error(
         message = f"'{first['loc'][-1]}' is missing"
     else:
         message = first["msg"].removeprefix("Value error, ")
-        if first["type"] != "value_error" and isinstance(first["input"], (str, int, float)):
+        is_secret = model.model_config.get("hide_input_in_errors")
+        if not is_secret and first["type"] != "value_error" and isinstance(first["input"], (str, int, float)):
             message += f", not '{first['input']}'"
     return RecipeError(message, where=_where(document, keys), hint=hint)
 

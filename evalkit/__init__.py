@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from evalkit.compare import Comparison, combine_logs, compare
+from evalkit.compare import combine_logs, compare
+from evalkit.comparison import Comparison
 from evalkit.gate import Gate, gate
 from evalkit.paired import Paired, paired
 

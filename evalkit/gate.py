@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from evalkit.compare import Comparison
+    from evalkit.comparison import Comparison
 
 __all__ = ["Gate", "gate"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.errors import EvalError
 from evalkit.forgetting import Adjusted, adjusted_forgetting, retention
@@ -121,40 +121,28 @@ def paired(
 
     Sources: Tango 1998 (binary), Miller 2024 (clusters), Waudby-Smith and Ramdas 2024 (few clusters); measures.md.
     """
-    import math
-
     import numpy as np
 
     from evalkit import statistics
 
-    b, a = _scores(before, "before"), _scores(after, "after")
-    if b.shape != a.shape:
-        raise EvalError(f"{b.size} scores before and {a.size} after; they must be of the same items")
-    if clusters is not None and len(np.asarray(clusters)) != b.size:
-        raise EvalError(f"{len(np.asarray(clusters))} clusters for {b.size} items")
-    if clusters is not None and len(set(np.asarray(clusters).tolist())) == b.size:
-        clusters = None  # clusters of one item each are none
-    if margin < 0:
-        raise EvalError(f"the margin is {margin}; accepted are losses of 0 or more")
+    b, a, named = _checked(before, after, clusters, margin)
     d, binary = a - b, bool(np.isin(b, (0, 1)).all() and np.isin(a, (0, 1)).all())
-    sums, sizes = statistics.cluster_totals(d, clusters)
+    sums, sizes = statistics.cluster_totals(d, named)
     error = statistics.clustered_error(sums, sizes)
-    lost, gained = int(np.count_nonzero(d < 0)), int(np.count_nonzero(d > 0))
-    simple, c = binary and clusters is None, 0.0 if chance is None else chance
+    simple, chances = binary and named is None, np.asarray(0.0 if chance is None else chance, np.float64)
     interval, method = _interval(d, sums, sizes, error, simple, binary, alpha, seed)
-    forgotten, learnt = (
-        adjusted_forgetting(b, a, c, clusters=clusters, alpha=alpha, seed=seed) if binary else (None, None)
-    )
-    # fsum is exact, so the order of items cannot matter
-    mean_before, mean_after = math.fsum(b) / b.size, math.fsum(a) / a.size
-    psi = _discordance(d, sums, error, simple=simple, alpha=alpha)
     verdict = statistics.verdict(interval, margin)
+    psi = _discordance(d, sums, error, simple=simple, alpha=alpha)
+    lost, gained = int(np.count_nonzero(d < 0)), int(np.count_nonzero(d > 0))
+    forgotten, learnt = (
+        adjusted_forgetting(b, a, chances, clusters=named, alpha=alpha, seed=seed) if binary else (None, None)
+    )
     return Paired(
         n=b.size,
-        clusters=None if clusters is None else sums.size,
-        before=mean_before,
-        after=mean_after,
-        difference=math.fsum(d) / d.size,
+        clusters=None if named is None else sums.size,
+        before=_mean(b),
+        after=_mean(a),
+        difference=_mean(d),
         standard_error=error,
         interval=interval,
         method=method,
@@ -167,13 +155,39 @@ def paired(
         both_wrong=int(np.count_nonzero((b == 0) & (a == 0))),
         forgetting=forgotten,
         transfer=learnt,
-        retention=retention(mean_before, mean_after, float(np.mean(np.asarray(c, np.float64)))),
+        retention=retention(_mean(b), _mean(a), float(np.mean(chances))),
         discordance=psi,
         minimum_detectable_effect=statistics.minimum_detectable_effect(psi, b.size, alpha=alpha),
         items_needed=statistics.items_needed(psi, margin, alpha=alpha),
         margin=margin,
         alpha=alpha,
     )
+
+
+def _mean(values: Floats) -> float:
+    """Mean by an exact sum, so that the order of items cannot matter."""
+    import math
+
+    return math.fsum(values) / values.size
+
+
+def _checked(
+    before: ArrayLike, after: ArrayLike, clusters: ArrayLike | None, margin: float
+) -> tuple[Floats, Floats, NDArray[Any] | None]:
+    """Scores and clusters as arrays; clusters of one item each are none."""
+    import numpy as np
+
+    b, a = _scores(before, "before"), _scores(after, "after")
+    if b.shape != a.shape:
+        raise EvalError(f"{b.size} scores before and {a.size} after; they must be of the same items")
+    if margin < 0:
+        raise EvalError(f"the margin is {margin}; accepted are losses of 0 or more")
+    named = None if clusters is None else np.asarray(clusters)
+    if named is not None and len(named) != b.size:
+        raise EvalError(f"{len(named)} clusters for {b.size} items")
+    if named is not None and len(set(named.tolist())) == b.size:
+        named = None
+    return b, a, named
 
 
 def _interval(

@@ -87,7 +87,7 @@ def data_card(facts: CardFacts, splits: Mapping[str, pa.Table], sizes: Mapping[s
         "## Personal data\n",
         _personal(facts),
     ]
-    others = [f"- {step}: {_inline(note)}" for step, note in facts.notes if step != "pii"]
+    others = [f"- {step}: {_inline(note, code=True)}" for step, note in facts.notes if step != "pii"]
     if others:
         parts += ["## Notes\n", "\n".join(others) + "\n"]
     if facts.replay:
@@ -150,9 +150,10 @@ def _personal(facts: CardFacts) -> str:
     return "\n".join(f"- {note}" for note in notes or ["A step replaced what it found; see the steps."]) + "\n"
 
 
-def _inline(text: str) -> str:
-    """Text from outside on one line of Markdown, without markup of its own."""
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in " ".join(text.split()))
+def _inline(text: str, *, code: bool = False) -> str:
+    """Text from outside on one line of Markdown, without markup of its own but, with ``code``, backquotes."""
+    marks = "\\*_[]<>|#" if code else "\\`*_[]<>|#"
+    return "".join(f"\\{char}" if char in marks else char for char in " ".join(text.split()))
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,8 +6,19 @@ A new format is a function from a stream to rows, registered in the entry-point 
 from __future__ import annotations
 
 from datakit.sources.rows import BadRow, Row
-from datakit.sources.source import Source, SourceOutput, open_source, read
+from datakit.sources.source import Source, SourceOutput, label_names, open_source, read
 from datakit.sources.spec import Labels, SourceSpec
 from datakit.sources.streams import Stream
 
-__all__ = ["BadRow", "Labels", "Row", "Source", "SourceOutput", "SourceSpec", "Stream", "open_source", "read"]
+__all__ = [
+    "BadRow",
+    "Labels",
+    "Row",
+    "Source",
+    "SourceOutput",
+    "SourceSpec",
+    "Stream",
+    "label_names",
+    "open_source",
+    "read",
+]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from datakit.core.errors import SourceError, Unreachable
 from datakit.core.hashing import digest, tree_digest
@@ -106,14 +110,13 @@ def _hub(reference: str, path: str, *, offline: bool) -> Any:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceError(f"'{path}' is no dataset name", hint="Write hf:org/name[:config][@revision] or a folder")
+    away = offline or not _answers()
     try:
-        return datasets.load_dataset(
-            match["name"],
-            match["config"],
-            revision=match["revision"],
-            download_config=datasets.DownloadConfig(local_files_only=offline),
-        )
+        with _without_network() if away else contextlib.nullcontext():
+            return datasets.load_dataset(match["name"], match["config"], revision=match["revision"])
     except datasets.exceptions.DatasetNotFoundError as error:
+        if away:
+            raise _unreachable(path, error) from error
         raise SourceError(
             f"no such dataset, or it is private ({error})", where=path, hint="Check name and login"
         ) from error
@@ -123,6 +126,35 @@ def _hub(reference: str, path: str, *, offline: bool) -> Any:
         raise _unreachable(path, error) from error
     except OSError as error:
         raise _unreachable(path, error) from error
+
+
+def _answers() -> bool:
+    """Whether the hub can be connected to: the library alone would try for half a minute, line after line."""
+    from huggingface_hub import constants
+
+    if any(name.lower() in ("https_proxy", "http_proxy", "all_proxy") for name in os.environ):
+        return True
+    address = urlsplit(constants.ENDPOINT)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=10).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _without_network() -> Iterator[None]:
+    """The libraries' offline mode for a while: what is in their cache is found, nothing is asked for."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
 def _unreachable(path: str, error: Exception) -> Unreachable:

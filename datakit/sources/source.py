@@ -23,7 +23,7 @@ from datakit.sources.rows import BadRow, Row
 from datakit.sources.spec import FORMATS, SourceSpec
 from datakit.sources.streams import damage, guess_format, streams
 
-__all__ = ["Source", "SourceOutput", "open_source", "read"]
+__all__ = ["Source", "SourceOutput", "label_names", "open_source", "read"]
 
 VERSION = 1
 _BATCH = 4096
@@ -174,11 +174,12 @@ class _Reading:
         table = pa.concat_tables(self.tables)
         output = StepOutput(table, ledger_table(self.ledger))
         output.balance(f"source:{self.name}", self.rows)
-        names = self.names or _distinct(table)
+        names = self.names or label_names(table)
         return SourceOutput(output, self.rows, names, self.columns)
 
 
-def _distinct(table: pa.Table) -> tuple[str, ...]:
+def label_names(table: pa.Table) -> tuple[str, ...]:
+    """The distinct labels of a table: digits by value, others by spelling."""
     found = [name for name in table.column("label").unique().to_pylist() if name is not None]
     if all(name.isdecimal() for name in found):
         return tuple(sorted(found, key=int))

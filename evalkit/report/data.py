@@ -12,7 +12,7 @@ from evalkit.report.model import main_gain, summaries
 from evalkit.report.words import explanation, headline, lead
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row, SuiteMean
+    from evalkit.comparison import Row, SuiteMean
     from evalkit.drift import Drift
     from evalkit.report.model import ArmResult, Report
 

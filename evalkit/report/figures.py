@@ -12,6 +12,7 @@ from evalkit.report.model import main_gain
 from evalkit.report.words import interval, signed
 
 if TYPE_CHECKING:
+    from evalkit.comparison import Row, SuiteMean
     from evalkit.report.model import Report
 
 __all__ = ["SHAPES", "Scale", "axis", "forest_scale", "forest_svg", "mark", "trade_off"]
@@ -121,59 +122,27 @@ def _tick(value: float) -> str:
     return text.replace("-", "−")
 
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 340, 54, 18, 16, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 300, 54, 14, 12, 46
 
 
 def trade_off(report: Report) -> str:
     """Gain on the task against the mean change on the suite, each arm with both intervals; empty without both."""
     points = [
-        (report.label(arm), arm, row, mean)
+        _Point(arm.name if report.label(arm) == arm.name else f"{arm.name} {arm.seed}", arm.gate.status, row, mean)
         for arm in report.ranked()
         if (row := main_gain(arm.comparison)) is not None and (mean := arm.comparison.suite_mean) is not None
     ]
     if not points:
         return ""
-    x = _scale([0.0, *(e for _, _, _, mean in points for e in (*_ends(mean.difference, mean.interval), -mean.margin))])
-    y = _scale([0.0, *(e for _, _, row, _ in points for e in _ends(row.difference, row.interval))], count=5)
-
-    def at(across: float, up: float) -> tuple[float, float]:
-        return (
-            round(LEFT + (WIDTH - LEFT - RIGHT) * x.percent(across) / 100, 1),
-            round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y.percent(up) / 100, 1),
-        )
-
-    margin = at(-points[0][3].margin, 0)[0]
-    zero = at(0, 0)
+    x = _scale([0.0, *(end for point in points for end in (*point.across(), -point.mean.margin))])
+    y = _scale([0.0, *(end for point in points for end in point.up())], count=5)
+    centers = [_place(x, y, point.mean.difference, point.row.difference) for point in points]
     body = [
-        f'<rect class="beyond" x="{LEFT}" y="{TOP}" width="{margin - LEFT}" height="{HEIGHT - TOP - BOTTOM}"/>',
-        f'<line class="margin" x1="{margin}" x2="{margin}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>',
-        f'<line class="zero" x1="{zero[0]}" x2="{zero[0]}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>',
-        f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{zero[1]}" y2="{zero[1]}"/>',
+        *_frame(x, y, points[0].mean.margin),
+        *(point.drawn(x, y) for point in points),
+        *_labels([point.name for point in points], centers),
     ]
-    body += [
-        f'<text x="{at(tick, 0)[0]}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{_tick(tick)}</text>'
-        for tick in x.ticks
-    ]
-    body += [
-        f'<text x="{LEFT - 8}" y="{at(0, tick)[1] + 4}" text-anchor="end">{_tick(tick)}</text>' for tick in y.ticks
-    ]
-    centers = []
-    for _, arm, row, mean in points:
-        low, high = _ends(mean.difference, mean.interval), _ends(row.difference, row.interval)
-        (x1, up), (x2, _) = at(low[0], row.difference), at(low[1], row.difference)
-        (across, y1), (_, y2) = at(mean.difference, high[0]), at(mean.difference, high[1])
-        centers.append((across, up))
-        body.append(
-            f'<g class="{arm.gate.status}"><line class="interval" x1="{x1}" x2="{x2}" y1="{up}" y2="{up}"/>'
-            f'<line class="interval" x1="{across}" x2="{across}" y1="{y1}" y2="{y2}"/>'
-            f'<g transform="translate({across},{up})"><path class="shape" d="{_POINTS[arm.gate.status]}"/></g></g>'
-        )
-    body += _labels([name for name, *_ in points], centers)
-    said = "; ".join(
-        f"{name}: {signed(row.difference)} on the task {interval(row.interval)}, "
-        f"{signed(mean.difference)} on the suite {interval(mean.interval)}"
-        for name, _, row, mean in points
-    )
+    said = "; ".join(point.said() for point in points)
     return (
         f'<svg class="trade" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(said)}">{"".join(body)}'
         f'<text class="name" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
@@ -181,6 +150,66 @@ def trade_off(report: Report) -> str:
         f'<text class="name" transform="translate(13,{(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" '
         'text-anchor="middle">gain on the task, points</text></svg>'
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """One arm in the plane of forgetting and gain."""
+
+    name: str
+    status: str
+    row: Row
+    mean: SuiteMean
+
+    def across(self) -> tuple[float, float]:
+        return _ends(self.mean.difference, self.mean.interval)
+
+    def up(self) -> tuple[float, float]:
+        return _ends(self.row.difference, self.row.interval)
+
+    def said(self) -> str:
+        return (
+            f"{self.name}: {signed(self.row.difference)} on the task {interval(self.row.interval)}, "
+            f"{signed(self.mean.difference)} on the suite {interval(self.mean.interval)}"
+        )
+
+    def drawn(self, x: Scale, y: Scale) -> str:
+        left, level = _place(x, y, self.across()[0], self.row.difference)
+        right = _place(x, y, self.across()[1], self.row.difference)[0]
+        center, low = _place(x, y, self.mean.difference, self.up()[0])
+        high = _place(x, y, self.mean.difference, self.up()[1])[1]
+        return (
+            f'<g class="{self.status}"><line class="interval" x1="{left}" x2="{right}" y1="{level}" y2="{level}"/>'
+            f'<line class="interval" x1="{center}" x2="{center}" y1="{low}" y2="{high}"/>'
+            f'<g transform="translate({center},{level})"><path class="shape" d="{_POINTS[self.status]}"/></g></g>'
+        )
+
+
+def _place(x: Scale, y: Scale, across: float, up: float) -> tuple[float, float]:
+    return (
+        round(LEFT + (WIDTH - LEFT - RIGHT) * x.percent(across) / 100, 1),
+        round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y.percent(up) / 100, 1),
+    )
+
+
+def _frame(x: Scale, y: Scale, margin: float) -> list[str]:
+    """Ticks, the lines of zero, and the side beyond the tolerable loss."""
+    tolerable, floor = _place(x, y, -margin, 0)[0], HEIGHT - BOTTOM
+    zero = _place(x, y, 0, 0)
+    return [
+        f'<rect class="beyond" x="{LEFT}" y="{TOP}" width="{round(tolerable - LEFT, 1)}" height="{floor - TOP}"/>',
+        f'<line class="margin" x1="{tolerable}" x2="{tolerable}" y1="{TOP}" y2="{floor}"/>',
+        f'<line class="zero" x1="{zero[0]}" x2="{zero[0]}" y1="{TOP}" y2="{floor}"/>',
+        f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{zero[1]}" y2="{zero[1]}"/>',
+        *(
+            f'<text x="{_place(x, y, tick, 0)[0]}" y="{floor + 17}" text-anchor="middle">{_tick(tick)}</text>'
+            for tick in x.ticks
+        ),
+        *(
+            f'<text x="{LEFT - 8}" y="{_place(x, y, 0, tick)[1] + 4}" text-anchor="end">{_tick(tick)}</text>'
+            for tick in y.ticks
+        ),
+    ]
 
 
 def _labels(names: Sequence[str], centers: Sequence[tuple[float, float]]) -> list[str]:

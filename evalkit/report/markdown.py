@@ -10,7 +10,7 @@ from evalkit.report.model import main_gain
 from evalkit.report.words import format_loss, headline, interval, score, shorten, signed
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row
+    from evalkit.comparison import Row
     from evalkit.report.items import Flip
     from evalkit.report.model import ArmResult, Report
 

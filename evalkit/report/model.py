@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit.gate import Gate, gate
 
 if TYPE_CHECKING:
-    from evalkit.compare import Comparison, Row
+    from evalkit.comparison import Comparison, Row
 
 __all__ = ["ArmResult", "ArmSummary", "Estimate", "Report", "main_gain", "summaries"]
 

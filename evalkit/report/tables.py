@@ -11,7 +11,7 @@ from evalkit.report.model import main_gain, summaries
 from evalkit.report.words import explanation, format_loss, interval, score, signed
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row, SuiteMean
+    from evalkit.comparison import Row, SuiteMean
     from evalkit.drift import Rise
     from evalkit.report.model import ArmResult, Estimate, Report
 

@@ -10,7 +10,7 @@ from evalkit.report.model import main_gain
 from evalkit.report.words import format_loss, headline, interval, score, several, shorten, signed
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row, SuiteMean
+    from evalkit.comparison import Row, SuiteMean
     from evalkit.report.model import ArmResult, Report
 
 __all__ = ["WIDTH", "cells", "lines"]
@@ -79,9 +79,13 @@ def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
     rows = [(arm, row) for arm in report.arms if (row := main_gain(arm.comparison)) is not None]
     if not rows:
         return []
-    first = rows[0][1]
+    first, scores = rows[0][1], dict[str, list[float]]()
+    for arm, row in rows:
+        scores.setdefault(arm.name, []).append(row.after)
     parts = [f"{first.n:,} rows: base {score(first.before)}"]
-    parts += [f"{report.label(arm)} {score(row.after)}" for arm, row in rows]
+    parts += [f"{name} {score(sum(own) / len(own))}" for name, own in scores.items()]
+    if any(len(own) > 1 for own in scores.values()):
+        parts.append("(means of seeds)")
     result = _block("YOUR TASK", "  ".join(part.replace(" ", "\u00a0") for part in parts), width)
     shown = main_gain(ranked[0].comparison)
     if shown is not None:
@@ -115,7 +119,7 @@ def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
 
 def _figures(row: Row | SuiteMean) -> str:
     """Everything of a line but its name; a mean over tasks has no items and no scores of its own."""
-    from evalkit.compare import Row
+    from evalkit.comparison import Row
 
     start = f"{row.n:>6,}{score(row.before):>7}{score(row.after):>7}" if isinstance(row, Row) else " " * 20
     word = "REGRESSED" if row.verdict == "regressed" else row.verdict

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from evalkit.report.model import Report, main_gain
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row
+    from evalkit.comparison import Row
     from evalkit.report.model import ArmResult
 
 __all__ = [

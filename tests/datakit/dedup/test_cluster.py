@@ -54,22 +54,22 @@ def test_a_chain_keeps_what_resembles_nothing_that_stays(truth):
 
 
 def test_a_hundred_thousand_identical_rows_leave_one():
-    started = time.perf_counter()
+    started = time.process_time()
     result = deduplicate(["The very same line, again and again, and once more."] * 100_000)
     assert result.keep.sum() == 1
     assert (result.partner[1:] == 0).all()
     assert result.exact[1:].all()
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_form_letters_are_not_compared_all_with_all():
     letter = "Dear customer, your parcel with the number {} has left our house today and will be with you " * 3
-    started = time.perf_counter()
+    started = time.process_time()
     result = deduplicate([letter.format(i, i, i) for i in range(20_000)], threshold=0.5)
     assert result.keep.sum() == 1
     assert (result.similarity[1:] >= 0.5).all()
     assert (result.cluster == 0).all()
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_line_of_ten_megabytes():

@@ -63,7 +63,7 @@ def test_sms_in_time(sms):
     table = to_table(
         [Example(id=str(n), group=str(n), source="sms", origin=f"sms:{n}", text=text) for n, text in enumerate(sms)]
     )
-    started = time.perf_counter()
+    started = time.process_time()
     output = PiiStep(PiiStep.Params(regions=["GB", "US"])).apply(table)
-    assert time.perf_counter() - started < 15
+    assert time.process_time() - started < 15
     assert output.ledger.num_rows > 400

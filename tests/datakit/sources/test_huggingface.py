@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import pytest
 
@@ -65,8 +66,24 @@ def test_a_folder_that_is_no_dataset(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_offline_hub_is_unreachable_with_a_hint(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(socket, "getaddrinfo", None)  # nothing may even look a name up
-    with pytest.raises(Unreachable, match="save_to_disk"):
-        open_source("s", SourceSpec(path="hf:nobody/nothing:en@main"), folder=tmp_path, offline=True)
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_network_the_hub_is_unreachable_at_once(tmp_path, monkeypatch, capfd, offline):
+    asked = []
+
+    def refuse(*arguments, **options):
+        asked.append(arguments)
+        raise socket.gaierror("no network in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for name in ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    before = datasets.config.HF_HUB_OFFLINE
+    start = time.monotonic()
+    with pytest.raises(Unreachable, match="save_to_disk") as caught:
+        open_source("s", SourceSpec(path="hf:nobody/nothing:en@main"), folder=tmp_path, offline=offline)
+    assert time.monotonic() - start < 5
+    assert "\n" not in str(caught.value)
+    assert len(asked) == (0 if offline else 1)
+    assert capfd.readouterr().err == ""
+    assert before == datasets.config.HF_HUB_OFFLINE

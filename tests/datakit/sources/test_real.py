@@ -25,7 +25,7 @@ pytestmark = [
             {"members": "rt-polarity.*", "format": "text", "encoding": "latin-1", "labels": {"column": "file"}},
             10_662,
         ),
-        ("instruction/gpteacher/roleplay*.json.gz", {"columns": {"prompt": "instruction", "answer": "response"}}, None),
+        ("instruction/gpteacher/roleplay*.json.gz", {"columns": {"prompt": "instruction", "answer": "output"}}, 3146),
         ("instruction/korean_chatbot/ChatbotData.csv.gz", {"columns": {"prompt": "Q", "answer": "A"}}, 11_823),
         ("instruction/dpo_preference_demo/dpo_en_demo.json.gz", {"columns": {"prompt": "conversations"}}, 300),
         ("korean/klue_dev/klue-nli-v1.1_dev.json.gz", {"columns": {"text": "premise", "label": "gold_label"}}, None),
