@@ -122,10 +122,13 @@ def _evaluate(
     sessions: dict[str, Any],
     base: str,
 ) -> EvalLog:
+    from datakit.experiment.models import MODELS
     from evalkit import Session, load_suite
 
     adapter = Path(name) if _is_adapter(name) else None
     model = _model_of(adapter, base) if adapter else name
+    if model in MODELS.names() and not Path(model).is_dir():
+        model = str(MODELS.load(model)())
     if model not in sessions:
         sessions.clear()  # one model in memory at a time
         sessions[model] = Session(model, chat=chat, device=options["device"])

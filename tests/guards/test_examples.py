@@ -22,7 +22,7 @@ format: 1
 name: support
 data:
   sources:
-    tickets: {path: tickets.csv, columns: {text: text, label: queue}}
+    tickets: {path: tickets.csv, columns: {text: text, label: label}}
   steps:
     - dedup: {on: text, threshold: 0.8}
     - split: {validation: 0.1, test: 0.2, stratify: label, group: customer}
@@ -78,7 +78,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     if not (pocket.model_path() / "model.safetensors").is_file():
         pytest.skip("the pocket model has no weights yet")
     folder = tmp_path_factory.mktemp("prepared")
-    pocket.write_task(folder, seed=1, rows=200)
+    tickets = pocket.write_task(folder, seed=1, rows=200).path
+    header, _, rows = tickets.read_text(encoding="utf-8").partition("\n")
+    tickets.write_text(header.replace("queue", "label") + "\n" + rows, encoding="utf-8")
     (folder / "support.yaml").write_text(RECIPE)
     done = shell("datakit run support.yaml", folder, environment)
     assert done.returncode == 0, done.stdout + done.stderr

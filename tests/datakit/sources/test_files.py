@@ -31,13 +31,13 @@ def zipped(**members: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("a.jsonl.gz", gzip.compress(CONTENT[:14]) + gzip.compress(CONTENT[14:])),
+        ("a.jsonl.gz", gzip.compress(CONTENT[:14], mtime=0) + gzip.compress(CONTENT[14:], mtime=0)),
         ("a.jsonl.zst", zstandard.compress(CONTENT[:14]) + zstandard.compress(CONTENT[14:])),
         ("a.jsonl.bz2", bz2.compress(CONTENT)),
         ("a.jsonl.xz", lzma.compress(CONTENT)),
         ("a.jsonl.zip", zipped(data_jsonl=CONTENT)),
-        ("no-suffix", gzip.compress(CONTENT)),
-        ("wrong.jsonl", gzip.compress(CONTENT)),
+        ("no-suffix", gzip.compress(CONTENT, mtime=0)),
+        ("wrong.jsonl", gzip.compress(CONTENT, mtime=0)),
     ],
 )
 def test_compression_is_seen_in_the_bytes(tmp_path, name, data):
