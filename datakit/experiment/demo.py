@@ -62,8 +62,10 @@ def prepare(folder: Path, *, seed: int = 1) -> Path:
     pocket.write_task(raw, seed=seed)
     pocket.write_general(raw / "general.jsonl", seed=seed)
     pocket.write_multitask(raw / "multitask.jsonl", seed=seed)
+    here = files("datakit.experiment")
+    write_text(raw / "route.yaml", here.joinpath("demo_template.yaml").read_text(encoding="utf-8"))
     recipe = folder / "demo.yaml"
-    text = files("datakit.experiment").joinpath("demo.yaml").read_text(encoding="utf-8")
+    text = here.joinpath("demo.yaml").read_text(encoding="utf-8")
     write_text(recipe, text.replace("seeds: [1]", f"seeds: [{seed}]"))
     return recipe
 

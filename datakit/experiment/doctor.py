@@ -17,7 +17,7 @@ from datakit.core.storage import cache_folder
 
 __all__ = ["EXTRAS", "Examination", "Finding", "examine", "machine", "packages", "storage", "unmet"]
 
-EXTRAS = ("pii", "train", "eval", "label")
+EXTRAS = ("pii", "train", "eval")
 USES = {"curation": (), "personal data": ("pii",), "training": ("train",), "evaluation": ("eval",)}
 MIN_DISK, MIN_MEMORY = 5e9, 4e9
 
@@ -150,7 +150,6 @@ def packages(missing: dict[str, list[str]]) -> list[Finding]:
         "pii": ("presidio-analyzer",),
         "train": ("torch", "transformers", "peft"),
         "eval": ("lm-eval", "scipy"),
-        "label": ("openai",),
     }
     for extra, names in missing.items():
         name = extra or "base"

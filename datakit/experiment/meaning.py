@@ -21,7 +21,22 @@ _PROMPT = ("prompt", "instruction", "question", "query", "q", "source", "input",
 _ANSWER = ("answer", "completion", "response", "output", "a", "target", "reply", "assistant", "canonical_solution")
 _TEXT = ("text", "message", "sentence", "document", "content", "review", "body", "utterance", "sms", "full_text")
 _PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"))
-_LABEL = ("label", "category", "intent", "class", "gold_label", "sentiment", "topic", "label_text", "target", "labels")
+_LABEL = (
+    "label",
+    "category",
+    "intent",
+    "class",
+    "gold_label",
+    "sentiment",
+    "topic",
+    "label_text",
+    "target",
+    "labels",
+    "queue",
+    "tag",
+    "emotion",
+    "department",
+)
 _GROUP = re.compile(r"^(customer|user|author|speaker|session|thread|conversation|dialog|doc|account|patient|group)")
 _MIN_GROUPS = 10
 _ID = re.compile(r"(^|_)(id|guid|uuid|key|index)$|^(id|guid|uuid)(_|$)")

@@ -103,7 +103,9 @@ def _suite_yaml(chances: dict[str, float]) -> str:
     ]
     for family, chance in chances.items():
         metric = "acc" if chance else "exact_match"
-        lines.append(f"  - {{task: {family}.yaml, metric: {metric}, filter: none, chance: {chance:.4g}}}")
+        lines.append(
+            f"  - {{task: {family}.yaml, name: {family}, metric: {metric}, filter: none, chance: {chance:.4g}}}"
+        )
     return "\n".join(lines) + "\n"
 
 

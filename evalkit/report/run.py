@@ -138,6 +138,7 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
     if not folders:
         raise EvalError("no arm of this run was evaluated yet", where=run / "evals", hint="Finish it with: datakit run")
     facts: dict[str, Any] = {
+        **({"base": str(manifest["model"])} if "model" in manifest else {}),
         "data_facts": _mapping(manifest.get("data")),
         "reproduce": [str(line) for line in manifest.get("reproduce") or _commands(run)],
         "private": _says_private(manifest) or _recipe_private(run),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.report.model import Report, main_gain
@@ -98,12 +99,8 @@ def lead(report: Report) -> str:
         return "No arm was evaluated."
     name, status = ranked[0].name, report.status(ranked[0].name)
     own = report.seeds(name)
-    gains = [row.difference for arm in own if (row := main_gain(arm.comparison)) is not None]
-    if gains:
-        mean = sum(gains) / len(gains)
-        start = f"{name} {'gained' if mean >= 0 else 'lost'} {points(mean)} points on the task"
-    else:
-        start = name
+    gains = [row for arm in own if (row := main_gain(arm.comparison)) is not None]
+    start = f"{name} {_gained(gains)}" if gains else name
     join = ";" if gains else ":"
     if len(own) > 1:
         return f"{start}{join} {_seeds(report, name)}."
@@ -112,6 +109,14 @@ def lead(report: Report) -> str:
     if status == "unsure":
         return f"{start}{join} there are not enough items to say what it forgot."
     return f"{start}{', but' if gains else ''} regressed on {_where(own[0])}."
+
+
+def _gained(rows: Sequence[Row]) -> str:
+    """What happened on the task: a mean over seeds; for one checkpoint only what its interval allows to say."""
+    mean = sum(row.difference for row in rows) / len(rows)
+    if len(rows) == 1 and rows[0].interval[0] <= 0 <= rows[0].interval[1]:
+        return f"made no certain difference on the task ({signed(mean)} points)"
+    return f"{'gained' if mean >= 0 else 'lost'} {points(mean)} points on the task"
 
 
 def _where(arm: ArmResult) -> str:

@@ -69,5 +69,5 @@ def test_json_is_all_that_stands_on_stdout(run: Callable[..., Result]) -> None:
 def test_errors_are_one_line(run: Callable[..., Result]) -> None:
     code, out, err = run("nothing/here/at/all", "--suite", "tiny.yaml", "-o", "out")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert err.startswith("error: no model folder")
+    assert err.startswith("error: no model at")
     assert run("mock", "-o", "out")[0] == 2

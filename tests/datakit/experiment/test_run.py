@@ -111,9 +111,9 @@ def test_a_model_that_is_none_is_one_line(project: Path) -> None:
     text = recipe.read_text()
     (project / "empty").mkdir()
     for model, message in {
-        "empty": "no model in the folder",
+        "empty": r"the folder has no config\.json",
         "pokcet": "Did you mean 'pocket'",
-        "no-such-org/no-such-model": "not on this machine",
+        "no-such-org/no-such-model": "the network is off",
     }.items():
         recipe.write_text(text.replace("model: pocket", f"model: {model}\nnetwork: never"))
         with pytest.raises(DatakitError, match=message):

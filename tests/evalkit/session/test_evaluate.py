@@ -208,7 +208,7 @@ def test_what_is_no_model_is_one_line(tmp_path: Path, model_folder: Path, make_a
         Session(model_folder, dtype="int8")
     broken = shutil.copytree(model_folder, tmp_path / "broken")
     (broken / "config.json").write_text('{"model_type": "no_such_model"}')
-    with pytest.raises(ModelError, match="not loadable|no usable tokenizer") as caught:
+    with pytest.raises(ModelError, match=r"not loadable|no usable tokenizer") as caught:
         Session(broken).load()
     assert "\n" not in str(caught.value)
 
