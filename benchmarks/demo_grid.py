@@ -20,7 +20,7 @@ from datakit.experiment.recipe import read_recipe
 from train import fit
 
 RATES = (3e-4, 1e-3, 3e-3)
-STEPS = (100, 200)
+STEPS = (200, 400)
 SEEDS = (101, 102)  # not those of the demo
 
 
