@@ -6,6 +6,7 @@ A section begins with ``### NAME`` and ends with the block this writes; the pros
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import click
@@ -58,10 +59,15 @@ def page(old: str) -> str:
     return "".join(parts)
 
 
-def main() -> None:
-    """Writes the page."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+def main() -> int:
+    """Writes the page; with ``--check`` only says, by exit code 1, that it is not what would be written."""
+    old = PAGE.read_text(encoding="utf-8")
+    new = page(old)
+    if "--check" in sys.argv[1:]:
+        return int(new != old)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
