@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datakit.core.hashing import file_digest
+from datakit.core.variables import expand
 from datakit.core.yaml import load_yaml
 from evalkit.docs import FORMATS, Docs, read_docs
 from evalkit.errors import EvalError
 from evalkit.source import Setup, docs_digest
 
-__all__ = ["ConfigSource", "expand", "read_config", "with_includes"]
+__all__ = ["ConfigSource", "read_config", "with_includes"]
 
 #: Keys of lm-eval that name code; only lm-eval's own task files may have them.
 _CODE = ("class", "custom_dataset", "process_docs", "process_results", "unsafe_code")
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-def expand(text: str, *, where: str) -> str:
-    """Replaces ``${NAME:-default}`` by the environment's value or the default.
-
-    Raises:
-        EvalError: Neither is there.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1]) or match[2]
-        if found is None:
-            raise EvalError(
-                f"the environment variable '{match[1]}' is not set",
-                where=where,
-                hint="Set it, or write ${NAME:-default}",
-            )
-        return found
-
-    return _VARIABLE.sub(value, text)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -10,37 +10,16 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from datakit.core.require import pip_line
 from datakit.core.storage import cache_folder
+from datakit.experiment.finding import Finding, State
 
-__all__ = ["EXTRAS", "Examination", "Finding", "examine", "machine", "packages", "storage", "unmet"]
+__all__ = ["EXTRAS", "Examination", "examine", "machine", "packages", "storage", "unmet"]
 
 EXTRAS = ("pii", "train", "eval")
 USES = {"curation": (), "personal data": ("pii",), "training": ("train",), "evaluation": ("eval",)}
 MIN_DISK, MIN_MEMORY = 5e9, 4e9
-
-State = Literal["ok", "missing", "warn", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the result.
-
-    Attributes:
-        section: Heading it stands under.
-        name: What was looked at.
-        state: ``missing`` is optional and not there; ``broken`` keeps datakit from working.
-        text: What was found.
-        advice: What to do about it.
-    """
-
-    section: str
-    name: str
-    state: State
-    text: str
-    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from datakit.experiment.doctor import Finding
+from datakit.experiment.finding import Finding
 
 __all__ = ["hub", "reach"]
 

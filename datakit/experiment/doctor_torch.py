@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from datakit.experiment.doctor import Finding
+from datakit.experiment.finding import Finding
 
 __all__ = ["accelerator", "judge", "visible_gpus"]
 

@@ -17,10 +17,10 @@ from typing import IO
 
 from datakit.core.errors import DiskFull, SourceError, Unreachable
 from datakit.core.hashing import file_digest
+from datakit.core.variables import VARIABLE, expand
 
-__all__ = ["SourceFile", "expand", "resolve"]
+__all__ = ["SourceFile", "resolve"]
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _BLOCK = 1 << 20
 
 
@@ -39,29 +39,6 @@ class SourceFile:
     digest: Callable[[], str]
 
 
-def expand(path: str) -> tuple[str, str]:
-    """Replaces ``${NAME:-default}`` by the environment.
-
-    Returns:
-        The path and, if it begins with a variable, ``$NAME``, else "".
-
-    Raises:
-        SourceError: The variable is not set and has no default.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1]) or match[2]
-        if found is None:
-            raise SourceError(
-                f"the environment variable {match[1]} of the path '{path}' is not set",
-                hint=f"Set it, or write a default: ${{{match[1]}:-folder}}",
-            )
-        return found
-
-    first = _VARIABLE.match(path)
-    return _VARIABLE.sub(value, path), "" if first is None else f"${first[1]}"
-
-
 def resolve(path: str, folder: Path, *, offline: bool = False) -> Iterator[SourceFile]:
     """The files a path stands for, in the order of their names.
 
@@ -74,20 +51,16 @@ def resolve(path: str, folder: Path, *, offline: bool = False) -> Iterator[Sourc
         SourceError: Nothing there, or not readable.
         Unreachable: A URL while offline, or one that does not answer.
     """
-    expanded, variable = expand(path)
+    expanded, first = expand(path), VARIABLE.match(path)
+    variable = "" if first is None else f"${first[1]}"
     if expanded == "-":
         yield _spooled("stdin", lambda: sys.stdin.buffer)
     elif re.match(r"[a-z][a-z0-9+.-]+::|[a-z][a-z0-9+.-]+://", expanded):
         yield from _remote(expanded, offline=offline)
     else:
-        start = _start(path, variable)
+        start = "" if first is None else expand(first[0])
         for found in _local(expanded, folder):
             yield _local_file(found, _name(found, folder, start, variable))
-
-
-def _start(path: str, variable: str) -> str:
-    first = _VARIABLE.match(path)
-    return expand(first[0])[0] if variable and first is not None else ""
 
 
 def _name(found: Path, folder: Path, start: str, variable: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from datakit.core.errors import SourceError, Unreachable
 from datakit.core.hashing import digest, tree_digest
 from datakit.core.registry import suggest
-from datakit.sources.files import expand
+from datakit.core.variables import expand
 from datakit.sources.parquet import canonical
 from datakit.sources.rows import Row
 from datakit.sources.spec import SourceSpec
@@ -62,7 +62,7 @@ class Dataset:
 
 def is_dataset(path: str, folder: Path) -> bool:
     """Whether the path means a dataset: ``hf:...`` or a folder."""
-    return path.startswith("hf:") or (path != "-" and "://" not in path and (folder / expand(path)[0]).is_dir())
+    return path.startswith("hf:") or (path != "-" and "://" not in path and (folder / expand(path)).is_dir())
 
 
 def open_dataset(path: str, spec: SourceSpec, folder: Path, *, offline: bool = False) -> list[Dataset]:
@@ -72,7 +72,7 @@ def open_dataset(path: str, spec: SourceSpec, folder: Path, *, offline: bool = F
         SourceError: Not there, or no such split or configuration.
         Unreachable: The hub does not answer, or may not be asked.
     """
-    reference = expand(path.removeprefix("hf:"))[0]
+    reference = expand(path.removeprefix("hf:"))
     local = folder / reference
     found = _local(local, path) if local.is_dir() else _hub(reference, path, offline=offline)
     splits = _chosen(found, spec.split, path)

@@ -187,6 +187,8 @@ def _train_facts(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     facts = read_json(path)
+    if isinstance(model := facts.get("model"), str) and Path(model).is_absolute():
+        facts["model"] = Path(model).name  # a report goes to colleagues: no path of this machine
     return {key: value for key, value in facts.items() if not isinstance(value, list) or len(value) <= 20}
 
 

@@ -13,9 +13,9 @@ import pytest
 import zstandard
 
 import datakit
-from datakit.core.errors import SourceError, Unreachable
+from datakit.core.errors import DatakitError, SourceError, Unreachable
+from datakit.core.variables import expand
 from datakit.sources import SourceSpec, open_source
-from datakit.sources.files import expand
 
 CONTENT = b'{"text": "a"}\n{"text": "b"}\n'
 
@@ -122,8 +122,8 @@ def test_variables_keep_ids_free_of_the_machine(tmp_path, monkeypatch):
         ids.append(table["id"].to_pylist())
     assert ids[0] == ids[1]
     monkeypatch.delenv("MY_DATA")
-    assert expand("${MY_DATA:-x}/y") == ("x/y", "$MY_DATA")
-    with pytest.raises(SourceError, match="MY_DATA"):
+    assert expand("${MY_DATA:-x}/y") == "x/y"
+    with pytest.raises(DatakitError, match="MY_DATA"):
         expand("${MY_DATA}/y")
 
 
