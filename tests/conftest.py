@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example pays for imports, and machines are busy: time is measured elsewhere.
+settings.register_profile("datakit", deadline=None)
+settings.load_profile("datakit")
 
 
 @pytest.fixture(scope="session")
