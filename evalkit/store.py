@@ -8,7 +8,6 @@ processes may write and a killed evaluation goes on with the tasks it lacks.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,21 +17,13 @@ import pyarrow as pa
 
 from datakit.core.errors import NewerFormat, StorageError
 from datakit.core.hashing import json_digest
-from datakit.core.storage import read_json, read_table, write_json, write_table
+from datakit.core.storage import cache_folder, read_json, read_table, write_json, write_table
 from evalkit.log import ITEMS, TaskInfo
 
-__all__ = ["Entry", "Store", "cache_folder", "entry_key"]
+__all__ = ["Entry", "Store", "entry_key"]
 
 #: Raised whenever the same inputs may give other rows.
 REVISION = 1
-
-
-def cache_folder() -> Path:
-    """``$DATAKIT_CACHE``, else the user's cache folder."""
-    if given := os.environ.get("DATAKIT_CACHE"):
-        return Path(given).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".cache") / "datakit"
 
 
 def entry_key(parts: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from datakit.core.errors import TemplateError, Unreachable
 from datakit.core.storage import atomic_directory
-from datakit.templates.promptsource import archive_files, cache_folder, parse
+from datakit.templates.promptsource import archive_files, installed_folder, parse
 
 __all__ = ["ARCHIVE", "COMMAND", "install"]
 
@@ -41,7 +41,7 @@ def install(archive: Path | None = None, *, folder: Path | None = None, timeout:
         Unreachable: pip could not get it; the message names the command.
         TemplateError: Not promptsource's archive, or a path in it that leads elsewhere.
     """
-    target = folder or cache_folder()
+    target = folder or installed_folder()
     if archive is not None:
         return target, _unpack(archive, target)
     with tempfile.TemporaryDirectory() as temporary:

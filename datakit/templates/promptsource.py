@@ -15,13 +15,14 @@ from typing import Any
 
 from datakit.core.errors import TemplateError
 from datakit.core.registry import suggest
+from datakit.core.storage import cache_folder
 from datakit.templates.template import Template
 
 __all__ = [
     "INSTALL",
     "archive_files",
-    "cache_folder",
     "data_folder",
+    "installed_folder",
     "parse",
     "read_archive",
     "read_dataset",
@@ -34,9 +35,9 @@ _MAX_FILE = 16 << 20
 _MAX_FILES = 20_000
 
 
-def cache_folder() -> Path:
+def installed_folder() -> Path:
     """Where ``datakit templates install`` puts promptsource's data: ``$DATAKIT_CACHE/promptsource``."""
-    return Path(os.environ.get("DATAKIT_CACHE") or Path.home() / ".cache" / "datakit") / "promptsource"
+    return cache_folder() / "promptsource"
 
 
 def data_folder() -> Path:
@@ -46,7 +47,7 @@ def data_folder() -> Path:
         TemplateError: There is none; the hint is the line that brings it.
     """
     named = os.environ.get("DATAKIT_PROMPTSOURCE")
-    places = [Path(named)] if named else [cache_folder(), *_installed()]
+    places = [Path(named)] if named else [installed_folder(), *_installed()]
     for folder in places:
         if folder.is_dir():
             return folder

@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from datakit.core.storage import cache_folder
 from evalkit.log import ITEMS, TaskInfo
-from evalkit.store import Entry, Store, cache_folder, entry_key
+from evalkit.store import Entry, Store, entry_key
 
 
 def entry(rows: int = 2) -> Entry:
