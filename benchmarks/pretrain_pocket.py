@@ -33,7 +33,10 @@ from datakit.pocket.corpus import SEPARATOR, documents, pieces  # noqa: E402
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 ROW = 128
+# Prompts are mostly chance and answers can be learnt, so answers come first; the last part of training sees all tokens
+# alike, which makes prompts good enough to build a new task on.
 PROMPT_WEIGHT = 0.2
+ALIKE_FROM = 0.6
 # Digits one by one, so that sums have parts; a word keeps the space before it.
 SPLIT = r" ?\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
 
@@ -88,7 +91,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def weighted(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[tuple[list[int], list[float]]]:
-    """Endless documents as token ids and their weights: prompts are mostly chance, answers can be learnt."""
+    """Endless documents as token ids and the weight of each: PROMPT_WEIGHT, or 1 for answers and 0 for the start."""
     while True:
         texts: list[str] = []
         weights: list[float] = []
@@ -164,6 +167,8 @@ def main() -> None:
         ids = torch.tensor([row for row, _, _ in batch])
         positions = torch.tensor([position for _, position, _ in batch])
         weights = torch.tensor([weight for _, _, weight in batch])[:, 1:].flatten()
+        if step >= ALIKE_FROM * args.steps:
+            weights = (weights > 0).float()
         # No mask: positions that restart make attention stay inside each document.
         with torch.autocast("cpu", torch.bfloat16):  # half the time; weights and optimizer stay float32
             logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, :-1]

@@ -16,17 +16,17 @@ SEPARATOR = "\n\n"
 
 # How often each kind of piece is drawn: those that are learnt slowest most often.
 _WEIGHTS = {
-    "facts": 22,
+    "facts": 15,
     "entities": 12,
     "sentiment": 10,
-    "sums": 14,
+    "sums": 16,
     "comparison": 8,
     "reversal": 5,
     "agreement": 4,
-    "entailment": 14,
-    "format": 4,
-    "queue": 3,
-    "shop": 4,
+    "entailment": 10,
+    "format": 7,
+    "queue": 4,
+    "shop": 8,
 }
 _KINDS = tuple(_WEIGHTS)
 _SHARES = tuple(_WEIGHTS.values())

@@ -1,4 +1,4 @@
-"""Who has what: three people, three things, a question for one of them. Held out are pairs of person and thing."""
+"""A thing changes hands: who has it now, and who had it before. Held out are pairs of people."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from datakit.pocket.world import NAMES, THINGS
 
 __all__ = ["candidate"]
 
-_STATEMENTS = ("The {thing} belongs to {name}.", "The {thing} is now with {name}.")
-_QUESTIONS = ("Question: who has the {thing}? Answer:", "If you need the {thing} go and ask")
+_GIVING = ("{first} sold the {thing} to {second}.", "{first} gave the {thing} to {second}.")
+_TAKING = ("{first} bought the {thing} from {second}.", "{first} took the {thing} from {second}.")
+_NOW = "Question: who has the {thing} now? Answer:"
+_BEFORE = "Question: who had the {thing} before? Answer:"
+# Above one half: at one half neither sentence alone would say anything, and a small model would learn neither.
+_GIVING_SHARE = 0.6
+_NOW_SHARE = 0.6
 
 
 def candidate(rng: random.Random) -> Item:
-    """Three statements, and a question that any of the three people could answer."""
-    names = rng.sample(NAMES, 3)
-    things = rng.sample(THINGS, 3)
-    told = [rng.choice(_STATEMENTS).format(name=n, thing=t) for n, t in zip(names, things, strict=True)]
-    asked = rng.randrange(3)
-    pairs = [("entities", name, thing) for name, thing in zip(names, things, strict=True)]
-    pairs.insert(0, pairs.pop(asked))
+    """One sentence with two people, and a question whose answer turns on the verb and on the question."""
+    first, second = rng.sample(NAMES, 2)
+    thing = rng.choice(THINGS)
+    giving, now = rng.random() < _GIVING_SHARE, rng.random() < _NOW_SHARE
+    told = rng.choice(_GIVING if giving else _TAKING).format(first=first, second=second, thing=thing)
     return Item(
-        prompt=" ".join([*told, rng.choice(_QUESTIONS).format(thing=things[asked])]),
-        answer=names[asked],
-        choices=tuple(names),
-        combinations=tuple(pairs),
+        prompt=f"{told} {(_NOW if now else _BEFORE).format(thing=thing)}",
+        answer=second if giving == now else first,
+        choices=(first, second),
+        combinations=(("entities", *sorted((first, second))),),
     )
