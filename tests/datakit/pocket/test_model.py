@@ -52,7 +52,7 @@ def test_model_is_small_and_complete(model, tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("family", "least"), [("facts", 0.85), ("sentiment", 0.85), ("reversal", 0.85), ("agreement", 0.85)]
+    ("family", "least"), [("facts", 0.9), ("entities", 0.9), ("sentiment", 0.9), ("sums", 0.9), ("entailment", 0.9)]
 )
 def test_base_accuracy_on_the_first_hundred_items(model, tokenizer, family, least):
     right = 0
@@ -74,7 +74,7 @@ def test_format_is_generated_and_ends_by_itself(model, tokenizer):
         batch = tokenizer(row["prompt"], return_tensors="pt")
         made = model.generate(**batch, max_new_tokens=12, do_sample=False)[0, batch["input_ids"].shape[1] :]
         right += tokenizer.decode(made, skip_special_tokens=True).split("\n")[0].strip() == row["answer"]
-    assert right >= 8
+    assert right >= 18
 
 
 @pytest.mark.filterwarnings("ignore")  # warnings of lm-eval and its dependencies are not ours
