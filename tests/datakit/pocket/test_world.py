@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,14 @@ from datakit.pocket.suite import items, write_suite
 from datakit.pocket.world import ATTRIBUTES, TOWNS, facts
 
 SAMPLE = 6_000
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _python(code: str, *arguments: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=variables).stdout
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +39,7 @@ def corpus() -> list[str]:
 
 def test_importing_the_package_loads_no_generator():
     code = "import sys, datakit.pocket as p; p.model_path(); print([m for m in sys.modules if 'datakit.pocket.' in m])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert _python(code).strip() == "[]"
 
 
 def test_one_seed_gives_one_stream_of_documents(corpus):
@@ -43,9 +52,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(tmp_path):
     texts = []
     for salt in ("0", "77"):
         folder = tmp_path / salt
-        subprocess.run(
-            [sys.executable, "-c", code, str(folder)], check=True, env={"PYTHONHASHSEED": salt, "PYTHONPATH": "."}
-        )
+        _python(code, str(folder), PYTHONHASHSEED=salt)
         texts.append((folder / "tickets.csv").read_bytes())
     assert texts[0] == texts[1]
 
