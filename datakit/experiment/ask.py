@@ -58,7 +58,8 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     tokenizer = load_tokenizer(base)
     model = load(base)
     yield "base", model, tokenizer
-    folders = sorted(entry.parent for entry in (layout.root / "models").glob("*/train.json"))
+    named = read_json(layout.manifest, format=FORMAT).get("cells") or []
+    folders = [layout.model(name) for name in sorted(named) if (layout.model(name) / "train.json").is_file()]
     if not folders:
         raise DatakitError("the run has no trained model yet", where=layout.root, hint="Run its recipe to the end")
     for folder in (entry for entry in folders if (entry / "adapter_config.json").is_file()):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluate", "Recipe", "read_recipe"]
 
+#: What every library that takes a seed takes.
+MAX_SEED = 2**32 - 1
+
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -67,6 +70,8 @@ class _Head(BaseModel):
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError("at least one seed, each once")
+        if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
+            raise ValueError(f"a seed is a whole number from 0 to {MAX_SEED:,}, not {wrong[0]}")
         return seeds
 
 
@@ -114,7 +119,7 @@ def _arms(document: Document) -> dict[str, Arm]:
         raise RecipeError("a mapping of arm names to settings is wanted", where=document.where(("arms",)))
     arms: dict[str, Arm] = {}
     for name, settings in written.items():
-        if not re.match(_NAME, str(name)) or name == "base":
+        if not re.fullmatch(_NAME, str(name)) or name == "base":
             raise RecipeError(
                 f"'{name}' cannot name an arm",
                 where=document.where(("arms", name)),
