@@ -38,6 +38,8 @@ class Answers:
 def _base(layout: Layout) -> Path:
     """The base of a run: resolved as the recipe's folder did, from the manifest's copy of the recipe."""
     manifest = read_json(layout.manifest, format=FORMAT)
+    if "recipe_folder" not in manifest:
+        raise DatakitError("the run has data, but no model yet", where=layout.root, hint="Run its recipe to the end")
     recipe = read_recipe(layout.recipe, folder=(layout.root / manifest["recipe_folder"]).resolve())
     return resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
 

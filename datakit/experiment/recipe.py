@@ -16,7 +16,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.errors import RecipeError
 from datakit.core.require import own_package
 from datakit.core.yaml import Document
-from datakit.recipe import DataRecipe, read_data_recipe, recipe_error
+from datakit.recipe import NAME, DataRecipe, read_data_recipe, recipe_error
 
 if TYPE_CHECKING:
     from train import Arm
@@ -25,8 +25,6 @@ __all__ = ["Evaluate", "Recipe", "read_recipe"]
 
 #: What every library that takes a seed takes.
 MAX_SEED = 2**32 - 1
-
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class Evaluate(BaseModel):
@@ -57,7 +55,7 @@ class _Head(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: Literal[1] = 1
-    name: str | None = Field(default=None, pattern=_NAME)
+    name: str | None = None
     seeds: tuple[int, ...] = (1,)
     model: str
     chat: ChatSettings = ChatSettings()
@@ -119,7 +117,7 @@ def _arms(document: Document) -> dict[str, Arm]:
         raise RecipeError("a mapping of arm names to settings is wanted", where=document.where(("arms",)))
     arms: dict[str, Arm] = {}
     for name, settings in written.items():
-        if not re.fullmatch(_NAME, str(name)) or name == "base":
+        if not re.fullmatch(NAME, str(name)) or name == "base":
             raise RecipeError(
                 f"'{name}' cannot name an arm",
                 where=document.where(("arms", name)),

@@ -170,6 +170,15 @@ def test_finished_steps_are_not_done_again(project, tmp_path):
     assert contents(tmp_path / "run") == before
 
 
+def test_a_damaged_result_of_a_step_is_made_again(project, tmp_path):
+    build(project / "support.yaml", output=tmp_path / "run")
+    before = contents(tmp_path / "run")
+    for path in (tmp_path / "run" / "private" / "cache").iterdir():
+        path.write_bytes(path.read_bytes()[:40])
+    build(project / "support.yaml", output=tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
 class _Mark:
     """A row step: renders, makes one more row, or breaks a rule, as its parameter says."""
 

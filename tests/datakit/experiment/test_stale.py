@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from datakit.core.errors import RecipeError, UsageError
+from datakit.build import build
+from datakit.core.errors import DatakitError, RecipeError, UsageError
 from datakit.experiment.ask import models
 from datakit.experiment.layout import Layout
 from datakit.experiment.run import run
@@ -96,6 +97,13 @@ def test_two_processes_at_the_same_cells_end_with_one_whole_run(recipe: Path) ->
     said = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert reported(recipe.parent / "out").keys() == {"full-1", "lora-1"}
+
+
+def test_a_run_that_was_only_built_has_nobody_to_ask(recipe: Path) -> None:
+    out = recipe.parent / "out"
+    build(recipe, output=out)
+    with pytest.raises(DatakitError, match="no model yet"):
+        next(models(Layout(out)))
 
 
 def test_a_number_that_is_no_seed_is_refused(recipe: Path) -> None:
