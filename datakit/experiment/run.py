@@ -21,12 +21,15 @@ from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.recipe import Recipe, read_recipe
 from datakit.experiment.stale import drop_stale, drop_unlike
 from datakit.experiment.summary import build_lines
+from datakit.folder import claim
 from datakit.ledger import StepCount
 
 if TYPE_CHECKING:
     from evalkit.report import Report
 
 __all__ = ["Run", "run", "write"]
+
+_WRITES = ("models", "evals", "report.html", "report.md", "report.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,6 @@ def _record(recipe: Recipe, layout: Layout, model: Path, reported: Iterable[Cell
     )
 
 
-def _refuse_newer(layout: Layout) -> None:
-    """A run of a newer version is left alone; a foreign ``data`` folder is refused by the build."""
-    if layout.manifest.exists():
-        read_json(layout.manifest, format=FORMAT)
-
-
 def run(
     recipe: Recipe | Path | str,
     *,
@@ -118,7 +115,7 @@ def run(
     layout = Layout(output or Path("runs") / recipe.name)
     wanted = cells(recipe, arm=arm, seed=seed)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
-    _refuse_newer(layout)
+    claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
     built = _build(recipe, layout, listen)
     if not built.splits.get("train"):
         raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")

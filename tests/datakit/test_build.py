@@ -274,7 +274,7 @@ def test_a_failed_build_leaves_no_half_dataset(project, tmp_path):
 def test_folders_of_others_and_newer_runs_are_left_alone(project, tmp_path):
     (project / "data").mkdir()
     (project / "data" / "precious.csv").write_text("x")
-    with pytest.raises(UsageError, match="folder 'data' that no build wrote"):
+    with pytest.raises(UsageError, match="'data' that datakit did not write"):
         build(project / "support.yaml", output=project)
     assert (project / "data" / "precious.csv").exists()
     assert not (project / "private").exists()
