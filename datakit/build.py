@@ -101,7 +101,7 @@ def build(
     else:
         plan = _planned(Path(recipe), seed, folder, name, offline)
     output = Path(output)
-    claim(output)
+    claim(output, recipe=plan.text)
     return _Build(plan, output, dict(resources), progress).run()
 
 

@@ -57,14 +57,14 @@ class Cache:
         self.used: set[str] = set()
 
     def get(self, key: str) -> Kept | None:
-        """The entry, or None if it is not there as a whole."""
+        """The entry, or None if it is not there as a whole: it is made again."""
         self.used.add(key)
         try:
             facts = read_json(self.folder / f"{key}.json")
         except StorageError:
             return None
-        kept = Kept(key, facts, self.folder)
-        return kept if all((self.folder / f"{key}{end}").is_file() for end in (".parquet", ".ledger.parquet")) else None
+        whole = all(_is_parquet(self.folder / f"{key}{end}") for end in (".parquet", ".ledger.parquet"))
+        return Kept(key, facts, self.folder) if whole else None
 
     def put(self, key: str, output: StepOutput, facts: Mapping[str, Any]) -> Kept:
         """Writes an entry."""
@@ -79,3 +79,14 @@ class Cache:
         for file in self.folder.iterdir():
             if file.name.startswith(".") or file.name.partition(".")[0] not in self.used:
                 file.unlink(missing_ok=True)
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether the file is there to its end: Parquet's footer is its last part."""
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True

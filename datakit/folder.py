@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,16 @@ FORMAT = 1
 _LEFT = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|old)")
 
 
-def claim(output: Path) -> None:
-    """Refuses folders whose ``data`` is someone else's; clears what a killed build left half-written.
+def claim(output: Path, *, recipe: str | None = None, writes: Sequence[str] = ()) -> None:
+    """Refuses folders in which something of someone else's would be replaced; clears what a killed build left.
+
+    Args:
+        output: Run folder, there or not.
+        recipe: Text that will become ``recipe.yaml``.
+        writes: Names of what will be written besides data, ledger and manifest.
 
     Raises:
-        UsageError: A file, or a folder with a ``data`` or ``ledger`` that no build wrote.
+        UsageError: A file, or a folder with a ``data`` or the like that no build wrote.
         NewerFormat: The run was written by a newer version.
     """
     if output.exists() and not output.is_dir():
@@ -36,15 +41,22 @@ def claim(output: Path) -> None:
         raise
     except StorageError:
         is_ours = (output / "private" / "cache").is_dir()
-    for name in ("data", "ledger"):
-        if (output / name).exists() and not is_ours:
-            raise UsageError(
-                f"there is a folder '{name}' that no build wrote; it would be replaced",
-                where=output,
-                hint="Give another folder with -o",
-            )
+    theirs = [name for name in ("data", "ledger", "manifest.json", *writes) if (output / name).exists()]
+    if recipe is not None and _other_text(output / "recipe.yaml", recipe):
+        theirs.append("recipe.yaml")
+    if theirs and not is_ours:
+        raise UsageError(
+            f"there is a '{theirs[0]}' that datakit did not write; it would be replaced",
+            where=output,
+            hint="Give another folder with -o",
+        )
     if is_ours:
         _clear(output)
+
+
+def _other_text(path: Path, text: str) -> bool:
+    with storage_errors(path):
+        return path.exists() and path.read_bytes() != text.encode("utf-8")
 
 
 def _clear(output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -16,6 +17,7 @@ from datakit.sources.spec import Labels, SourceSpec
 
 __all__ = [
     "FORMAT",
+    "NAME",
     "STEPS",
     "TOP_LEVEL",
     "DataRecipe",
@@ -28,6 +30,9 @@ __all__ = [
 ]
 
 FORMAT = 1
+
+#: Of runs and arms, which become folders.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 TOP_LEVEL = ("format", "name", "seeds", "data", "model", "chat", "arms", "evaluate", "hub", "network", "stages")
 
@@ -248,6 +253,7 @@ def read_data_recipe(path: Path) -> tuple[DataRecipe, Document]:
                 f"unknown key '{key}'", where=document.where([key]), hint=suggest(str(key), list(TOP_LEVEL))
             )
     _check_format(value.get("format", FORMAT), document)
+    _check_name(value.get("name"), document)
     if not isinstance(value.get("data"), Mapping):
         raise RecipeError("'data' with its sources is missing", where=document.where(["data"]))
     try:
@@ -256,6 +262,16 @@ def read_data_recipe(path: Path) -> tuple[DataRecipe, Document]:
         raise recipe_error(error, document, ["data"], DataRecipe) from None
     _checked_steps(recipe.steps, document)
     return recipe, document
+
+
+def _check_name(value: Any, document: Document) -> None:
+    """The name becomes a folder: it must not lead out of ``runs/``."""
+    if value is not None and not (isinstance(value, str) and re.fullmatch(NAME, value)):
+        raise RecipeError(
+            f"'{value}' cannot name a run",
+            where=document.where(["name"]),
+            hint="Letters, digits, '_', '.', '-', the first a letter or digit",
+        )
 
 
 def _check_format(value: Any, document: Document) -> None:

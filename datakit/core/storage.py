@@ -24,6 +24,7 @@ __all__ = [
     "atomic_directory",
     "atomic_file",
     "cache_folder",
+    "locked",
     "read_json",
     "read_table",
     "storage_errors",
@@ -51,6 +52,21 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("no space left on the disk", where=path, hint="Free some space and run it again") from error
         raise StorageError(error.strerror or str(error), where=path) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Only one process at a time is inside; ``path`` is the lock's file, the others wait."""
+    from filelock import FileLock
+
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _sync(path: Path) -> None:

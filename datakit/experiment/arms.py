@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.errors import DatakitError, StorageError, UsageError
 from datakit.core.hashing import json_digest, tree_digest
 from datakit.core.registry import suggest
-from datakit.core.storage import read_json, write_json
+from datakit.core.storage import locked, read_json, write_json
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import model_digest
-from datakit.experiment.recipe import Recipe
+from datakit.experiment.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
     from train import Arm, TrainResult
     from train import Event as TrainEvent
 
-__all__ = ["Cell", "Trained", "cells", "train_cell"]
+__all__ = ["Cell", "Trained", "cell_keys", "cells", "is_trained", "train_cell"]
 
 _FORMAT = 1
 
@@ -60,34 +60,43 @@ def cells(recipe: Recipe, *, arm: str | None = None, seed: int | None = None) ->
     """The cells of a recipe, arms in the file's order; one arm or seed on request.
 
     Raises:
-        UsageError: No such arm.
+        UsageError: No such arm, or a number that is no seed.
     """
     if arm is not None and arm not in recipe.arms:
         raise UsageError(f"no arm '{arm}' in {recipe.path.name}", hint=suggest(arm, list(recipe.arms)))
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"a seed is a whole number from 0 to {MAX_SEED:,}, not {seed}")
     arms = list(recipe.arms) if arm is None else [arm]
     seeds = list(recipe.seeds) if seed is None else [seed]
     return [Cell(name, number) for number in seeds for name in arms]
 
 
-def _key(recipe: Recipe, cell: Cell, model: Path, data: Path) -> str:
-    """Everything that determines the weights of a cell."""
-    return json_digest(
-        {
-            "arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True),
-            "seed": cell.seed,
-            "chat": recipe.chat.model_dump(),
-            "model": model_digest(model),
-            "data": tree_digest(data, ("*.parquet",)),
-        }
-    )
+def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) -> dict[Cell, str]:
+    """Everything that determines the weights of each cell, as one hash; weights and data are read once for all."""
+    shared = {
+        "chat": recipe.chat.model_dump(),
+        "model": model_digest(model),
+        "data": tree_digest(data, ("*.parquet",)),
+    }
+    return {
+        cell: json_digest(
+            {"arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True), "seed": cell.seed, **shared}
+        )
+        for cell in cells
+    }
 
 
-def _done(layout: Layout, cell: Cell, key: str) -> bool:
+def is_trained(folder: Path, key: str) -> bool:
+    """Whether the cell of this key stands in its folder, with the weights that were saved."""
     try:
-        record = read_json(layout.model(cell.name) / "cell.json", format=_FORMAT)
+        record = read_json(folder / "cell.json", format=_FORMAT)
     except StorageError:
         return False
-    return record.get("key") == key
+    return record.get("key") == key and record.get("weights") == _weights(folder)
+
+
+def _weights(folder: Path) -> str:
+    return tree_digest(folder, ("*.safetensors",))
 
 
 def _fit(
@@ -166,9 +175,16 @@ def _choose(
 
 
 def train_cell(
-    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, shows_rows: bool = False
+    recipe: Recipe,
+    cell: Cell,
+    model: Path,
+    layout: Layout,
+    listen: Listener,
+    *,
+    key: str,
+    shows_rows: bool = False,
 ) -> Trained:
-    """Trains a cell unless the same one stands there already.
+    """Trains a cell unless the same one stands there already; another process at the same cell is waited for.
 
     Args:
         recipe: The recipe.
@@ -176,17 +192,21 @@ def train_cell(
         model: Folder of the base.
         layout: The run, with its data built.
         listen: Hears what happens.
+        key: Of :func:`cell_keys`.
         shows_rows: Tell three rows with their trained tokens marked before the first step.
 
     Raises:
         TrainError: And its children, from ``train``.
     """
-    key = _key(recipe, cell, model, layout.data)
     folder = layout.model(cell.name)
-    fresh = not _done(layout, cell, key)
+    with locked(folder.with_name(f".{cell.name}.lock")):
+        fresh = not is_trained(folder, key)
+        if fresh:
+            shutil.rmtree(layout.evaluation(cell.name), ignore_errors=True)  # of other weights
+            result, tried = _choose(recipe, cell, model, layout, listen, shows_rows=shows_rows)
+            facts = {"key": key, "weights": _weights(folder), "arm": cell.arm, "seed": cell.seed, "grid": tried}
+            write_json(folder / "cell.json", facts)
     if fresh:
-        result, tried = _choose(recipe, cell, model, layout, listen, shows_rows=shows_rows)
-        write_json(folder / "cell.json", {"key": key, "arm": cell.arm, "seed": cell.seed, "grid": tried})
         loss = "none" if result.validation_loss is None else f"{result.validation_loss:.3f}"
         minutes, seconds = divmod(round(result.seconds), 60)
         text = f"{cell.arm:<12} {result.steps} steps · validation loss {loss} · {minutes}:{seconds:02d}"

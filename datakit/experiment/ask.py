@@ -38,6 +38,8 @@ class Answers:
 def _base(layout: Layout) -> Path:
     """The base of a run: resolved as the recipe's folder did, from the manifest's copy of the recipe."""
     manifest = read_json(layout.manifest, format=FORMAT)
+    if "recipe_folder" not in manifest:
+        raise DatakitError("the run has data, but no model yet", where=layout.root, hint="Run its recipe to the end")
     recipe = read_recipe(layout.recipe, folder=(layout.root / manifest["recipe_folder"]).resolve())
     return resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
 
@@ -58,7 +60,8 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     tokenizer = load_tokenizer(base)
     model = load(base)
     yield "base", model, tokenizer
-    folders = sorted(entry.parent for entry in (layout.root / "models").glob("*/train.json"))
+    named = read_json(layout.manifest, format=FORMAT).get("cells") or []
+    folders = [layout.model(name) for name in sorted(named) if (layout.model(name) / "train.json").is_file()]
     if not folders:
         raise DatakitError("the run has no trained model yet", where=layout.root, hint="Run its recipe to the end")
     for folder in (entry for entry in folders if (entry / "adapter_config.json").is_file()):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakit.core.storage import write_text
+from datakit.core.errors import UsageError
+from datakit.core.storage import storage_errors, write_text
 from datakit.experiment.events import Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.run import Run, run
@@ -54,20 +56,41 @@ class Lesson:
 
 
 def prepare(folder: Path, *, seed: int = 1) -> Path:
-    """Writes the raw files of the demo's task and its recipe; returns the recipe's path."""
+    """Writes the demo's recipe and the raw files of its task; returns the recipe's path.
+
+    Raises:
+        UsageError: There is a ``demo.yaml`` or an ``input`` of someone else's.
+    """
     from datakit import pocket
 
-    raw = folder / "input"
+    here = files("datakit.experiment")
+    text = here.joinpath("demo.yaml").read_text(encoding="utf-8")
+    recipe, raw = folder / "demo.yaml", folder / "input"
+    _refuse_foreign(recipe, raw, text)
+    write_text(recipe, text.replace("seeds: [1]", f"seeds: [{seed}]"))
     raw.mkdir(parents=True, exist_ok=True)
     pocket.write_task(raw, seed=seed)
     pocket.write_general(raw / "general.jsonl", seed=seed)
     pocket.write_multitask(raw / "multitask.jsonl", seed=seed)
-    here = files("datakit.experiment")
     write_text(raw / "route.yaml", here.joinpath("demo_template.yaml").read_text(encoding="utf-8"))
-    recipe = folder / "demo.yaml"
-    text = here.joinpath("demo.yaml").read_text(encoding="utf-8")
-    write_text(recipe, text.replace("seeds: [1]", f"seeds: [{seed}]"))
     return recipe
+
+
+def _refuse_foreign(recipe: Path, raw: Path, text: str) -> None:
+    """A demo of any seed goes on; an edited recipe or other input is not written over."""
+    if recipe.exists():
+        with storage_errors(recipe):
+            written = recipe.read_bytes().decode("utf-8", "replace")
+        is_ours = re.sub(r"seeds: \[\d+\]", "seeds: [1]", written) == text
+    else:
+        is_ours = not raw.exists()
+    if not is_ours:
+        name = recipe.name if recipe.exists() else raw.name
+        raise UsageError(
+            f"there is a '{name}' that the demo did not write; it would be replaced",
+            where=recipe.parent,
+            hint="Give another folder with -o, or run an edited recipe with datakit run",
+        )
 
 
 def demo(folder: Path, *, seed: int = 1, listen: Listener = silent) -> Run:

@@ -12,6 +12,7 @@ from datakit.experiment.arms import Trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.recipe import Recipe
+from datakit.experiment.stale import drop_suites
 
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
@@ -83,6 +84,7 @@ def _evaluate(
     listen: Listener,
 ) -> float:
     seconds = 0.0
+    written: set[str] = set()
     for suite in wanted:
 
         def heard(label: str, task: str, done: int) -> None:
@@ -90,9 +92,10 @@ def _evaluate(
 
         limit = recipe.evaluate.limit if suite.name != "task" else None
         log: EvalLog = session.evaluate(suite, adapter=adapter, label=name, limit=limit, progress=heard)
-        log.write(layout.evaluation(name))
+        written.add(log.write(layout.evaluation(name)).stem)
         if log.header.recorded["stored"] < len(suite.tasks):
             seconds += float(log.header.recorded["seconds"])
+    drop_suites(layout.evaluation(name), kept=written)
     minutes, rest = divmod(round(seconds), 60)
     took = "stored" if seconds == 0.0 else f"{minutes}:{rest:02d}"
     listen(Event("evaluate", name, f"{name:<12} {took}", 1.0))

@@ -16,14 +16,15 @@ from datakit.core.chat import ChatSettings
 from datakit.core.errors import RecipeError
 from datakit.core.require import own_package
 from datakit.core.yaml import Document
-from datakit.recipe import DataRecipe, read_data_recipe, recipe_error
+from datakit.recipe import NAME, DataRecipe, read_data_recipe, recipe_error
 
 if TYPE_CHECKING:
     from train import Arm
 
 __all__ = ["Evaluate", "Recipe", "read_recipe"]
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+#: What every library that takes a seed takes.
+MAX_SEED = 2**32 - 1
 
 
 class Evaluate(BaseModel):
@@ -54,7 +55,7 @@ class _Head(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: Literal[1] = 1
-    name: str | None = Field(default=None, pattern=_NAME)
+    name: str | None = None
     seeds: tuple[int, ...] = (1,)
     model: str
     chat: ChatSettings = ChatSettings()
@@ -67,6 +68,8 @@ class _Head(BaseModel):
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError("at least one seed, each once")
+        if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
+            raise ValueError(f"a seed is a whole number from 0 to {MAX_SEED:,}, not {wrong[0]}")
         return seeds
 
 
@@ -114,7 +117,7 @@ def _arms(document: Document) -> dict[str, Arm]:
         raise RecipeError("a mapping of arm names to settings is wanted", where=document.where(("arms",)))
     arms: dict[str, Arm] = {}
     for name, settings in written.items():
-        if not re.match(_NAME, str(name)) or name == "base":
+        if not re.fullmatch(NAME, str(name)) or name == "base":
             raise RecipeError(
                 f"'{name}' cannot name an arm",
                 where=document.where(("arms", name)),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,20 +12,24 @@ from typing import TYPE_CHECKING
 from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
 from datakit.core.require import own_package
-from datakit.core.storage import read_json, storage_errors, write_json, write_text
-from datakit.experiment.arms import cells, train_cell
+from datakit.core.storage import locked, read_json, write_json, write_text
+from datakit.experiment.arms import Cell, cell_keys, cells, train_cell
 from datakit.experiment.evaluation import evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.recipe import Recipe, read_recipe
+from datakit.experiment.stale import drop_stale, drop_unlike
 from datakit.experiment.summary import build_lines
+from datakit.folder import claim
 from datakit.ledger import StepCount
 
 if TYPE_CHECKING:
     from evalkit.report import Report
 
 __all__ = ["Run", "run", "write"]
+
+_WRITES = ("models", "evals", "report.html", "report.md", "report.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +45,11 @@ class Run:
     report: Report
 
 
-@contextlib.contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """One build at a time in a run's folder: cells may be trained by several processes."""
-    from filelock import FileLock
-
-    with storage_errors(layout.root):
-        layout.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(layout.root / ".lock"):
-        yield
-
-
 def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
     def heard(count: StepCount) -> None:
         listen(Event("build", count.name, f"{count.name} {count.rows_out:,} rows", final=False))
 
-    with _alone(layout):
+    with locked(layout.root / ".lock"):  # cells may be trained by several processes
         result = build(
             recipe.data,
             output=layout.root,
@@ -72,7 +64,7 @@ def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
     return result
 
 
-def _record(recipe: Recipe, layout: Layout, model: Path) -> None:
+def _record(recipe: Recipe, layout: Layout, model: Path, reported: Iterable[Cell]) -> None:
     """Writes recipe and manifest; a manifest of a newer version is refused before anything is overwritten."""
     write_text(layout.recipe, recipe.path.read_text(encoding="utf-8"))
     write_json(
@@ -86,17 +78,12 @@ def _record(recipe: Recipe, layout: Layout, model: Path) -> None:
             "model_digest": model_digest(model),
             "seeds": list(recipe.seeds),
             "arms": list(recipe.arms),
+            "cells": [cell.name for cell in reported],
             "chat": recipe.chat.model_dump(),
             "datakit": version("datakit"),
         },
         format=FORMAT,
     )
-
-
-def _refuse_newer(layout: Layout) -> None:
-    """A run of a newer version is left alone; a foreign ``data`` folder is refused by the build."""
-    if layout.manifest.exists():
-        read_json(layout.manifest, format=FORMAT)
 
 
 def run(
@@ -128,15 +115,20 @@ def run(
     layout = Layout(output or Path("runs") / recipe.name)
     wanted = cells(recipe, arm=arm, seed=seed)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
-    _refuse_newer(layout)
+    claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
     built = _build(recipe, layout, listen)
     if not built.splits.get("train"):
         raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
-    _record(recipe, layout, model)
+    reported = list(dict.fromkeys([*cells(recipe), *wanted]))
+    keys = cell_keys(recipe, reported, model, layout.data)
+    drop_stale(keys, layout)
+    _record(recipe, layout, model, reported)
     trained = [
-        train_cell(recipe, cell, model, layout, listen, shows_rows=number == 0) for number, cell in enumerate(wanted)
+        train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)
+        for number, cell in enumerate(wanted)
     ]
     evaluate_cells(recipe, trained, model, layout, listen)
+    drop_unlike([cell for cell in reported if cell not in wanted], layout, listen)
     return Run(layout.root, write(layout, listen))
 
 

@@ -157,12 +157,16 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
 def _arm_folders(run: Path, manifest: Mapping[str, Any]) -> dict[tuple[str, int | None], Path]:
     """(name, seed) to evals folder, in the manifest's order of arms, else by name, then by seed."""
     order = [str(name) for name in manifest.get("arms") or ()]
+    cells = manifest.get("cells")
     found: dict[tuple[str, int | None], Path] = {}
     for folder in (run / "evals").iterdir():
         if not folder.is_dir() or folder.name == BASE or folder.name.startswith("."):
             continue
+        if isinstance(cells, list) and folder.name not in cells:
+            continue  # an arm or seed that the recipe no longer has
         if any(folder.glob("*.json")):
-            match = None if folder.name in order else _SEEDED.fullmatch(folder.name)
+            # A run's folders all end in a seed, also where arms are called `a` and `a-1`.
+            match = None if folder.name in order and cells is None else _SEEDED.fullmatch(folder.name)
             found[(match["name"], int(match["seed"])) if match else (folder.name, None)] = folder
 
     def position(key: tuple[str, int | None]) -> tuple[int, str, int]:

@@ -170,6 +170,15 @@ def test_finished_steps_are_not_done_again(project, tmp_path):
     assert contents(tmp_path / "run") == before
 
 
+def test_a_damaged_result_of_a_step_is_made_again(project, tmp_path):
+    build(project / "support.yaml", output=tmp_path / "run")
+    before = contents(tmp_path / "run")
+    for path in (tmp_path / "run" / "private" / "cache").iterdir():
+        path.write_bytes(path.read_bytes()[:40])
+    build(project / "support.yaml", output=tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
 class _Mark:
     """A row step: renders, makes one more row, or breaks a rule, as its parameter says."""
 
@@ -265,7 +274,7 @@ def test_a_failed_build_leaves_no_half_dataset(project, tmp_path):
 def test_folders_of_others_and_newer_runs_are_left_alone(project, tmp_path):
     (project / "data").mkdir()
     (project / "data" / "precious.csv").write_text("x")
-    with pytest.raises(UsageError, match="folder 'data' that no build wrote"):
+    with pytest.raises(UsageError, match="'data' that datakit did not write"):
         build(project / "support.yaml", output=project)
     assert (project / "data" / "precious.csv").exists()
     assert not (project / "private").exists()

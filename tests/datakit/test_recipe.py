@@ -49,6 +49,12 @@ def test_a_recipe_survives_being_written_down(tmp_path):
     assert DataRecipe.model_validate(recipe.model_dump(mode="json", exclude_defaults=True)) == recipe
 
 
+@pytest.mark.parametrize("name", ["../out", "a/b", ".", "[a]", "3", '"a\\n"', "<script>"])
+def test_a_name_that_would_lead_out_of_runs_is_refused(tmp_path, name):
+    with pytest.raises(RecipeError, match=r"r\.yaml:2: name: .* cannot name a run"):
+        read_data_recipe(write(tmp_path, WHOLE.replace("name: support", f"name: {name}")))
+
+
 def test_steps_without_parameters():
     assert StepSpec.model_validate("split") == StepSpec.model_validate({"split": None}) == StepSpec(name="split")
 

@@ -25,6 +25,17 @@ def test_a_run_folder(run_folder):
     assert not report.private
 
 
+def test_arms_and_seeds_that_the_run_no_longer_has_are_left_out(run_folder):
+    write_json(run_folder / "manifest.json", {"arms": ["lora"], "cells": ["lora-1"]})
+    assert [(arm.name, arm.seed) for arm in from_run(run_folder).arms] == [("lora", 1)]
+
+
+def test_an_arm_called_like_another_with_a_seed_is_not_taken_for_it(run_folder):
+    (run_folder / "evals" / "full-1").rename(run_folder / "evals" / "lora-1-1")
+    write_json(run_folder / "manifest.json", {"arms": ["lora", "lora-1"], "cells": ["lora-1", "lora-1-1"]})
+    assert [(arm.name, arm.seed) for arm in from_run(run_folder).arms] == [("lora", 1), ("lora-1", 1)]
+
+
 def test_one_arm_of_it(run_folder):
     assert [arm.name for arm in from_run(run_folder, arm="full").arms] == ["full"]
     with pytest.raises(EvalError, match=r"no arm 'lra'.*Evaluated arms: full, lora"):
