@@ -243,6 +243,8 @@ def read_data_recipe(path: Path) -> tuple[DataRecipe, Document]:
         RecipeError: With file, line and key path.
         NewerFormat: Written for a newer version.
     """
+    if not path.exists():
+        raise RecipeError("no such file", where=path, hint="Write a recipe for a data file with: datakit init FILE")
     document = load_yaml(path)
     value = document.value
     if not isinstance(value, Mapping):

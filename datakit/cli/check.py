@@ -25,6 +25,7 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     Examples:
       $ datakit check support.yaml
     """
+    import shlex
     from dataclasses import asdict
 
     from datakit.cli.console import console, print_json
@@ -57,6 +58,7 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     say("network", "nothing to fetch" if not plan.network else "to fetch: " + ", ".join(plan.network))
     for number, (key, value, reason) in enumerate(plan.defaults):
         say("defaults" if number == 0 else "", f"{key}: {value} ({reason})")
+    say("next", f"datakit run {shlex.quote(str(recipe))}")
 
 
 def _plain(pieces: Sequence[tuple[str, bool]]) -> str:

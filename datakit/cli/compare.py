@@ -19,7 +19,14 @@ __all__ = ["command"]
 @click.argument("base")
 @click.argument("tuned")
 @click.option("--suite", help="Suite to evaluate on: pocket, a YAML file, or lm-eval tasks joined by commas.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("comparison"))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("comparison"),
+    show_default=True,
+    help="Folder of logs and report.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Items per task at most.")
 @click.option("--template", type=click.Choice(["auto", "none"]), default="auto", help="Use the chat template.")
 @click.option("--system", help="System prompt of both models.")

@@ -48,7 +48,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Evaluate a model on a suite and keep the log.
+    """Evaluate a model on a suite and keep the log.
 
     MODEL is a folder, a hub name, or `mock` for a dry run. What was evaluated
     before on the same bytes is taken from the store.

@@ -166,8 +166,8 @@ def _render(
 
     \b
     Examples:
-      $ datakit templates render tickets.csv --template classify
-      $ datakit templates render tickets.csv --template classify.ko/short --rows 1
+      $ datakit templates render t.csv --template classify --column label=queue
+      $ datakit templates render t.csv --template qa --rows 1
     """
     from datakit.cli.console import console, print_json
     from datakit.core.example import from_table
@@ -250,7 +250,9 @@ def _new(file: Path, task: str, language: str, quiet: bool) -> None:
     except Exception:
         file.unlink()
         raise
-    console(quiet=quiet).print(f"wrote {file}; try it: datakit templates render FILE --template {file}", markup=False)
+    out = console(quiet=quiet)
+    out.print(f"wrote     {file}", markup=False, soft_wrap=True)
+    out.print(f"next      datakit templates render FILE --template {file}", markup=False, soft_wrap=True)
 
 
 @command.command("install")

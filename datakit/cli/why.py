@@ -64,7 +64,7 @@ def _told(found: Story) -> list[str]:
 def _line(found: Story, line: StoryLine) -> str:
     evidence = ", ".join(f"{key} {_short(value)}" for key, value in line.evidence.items())
     row = "" if line.example_id == found.id else f" (row {line.example_id[:12]})"
-    return f"{line.step[:24]:<10} {line.action}: {line.reason}{row}" + (f" · {evidence}" if evidence else "")
+    return f"{line.step[:24]:<9} {line.action}: {line.reason}{row}" + (f" · {evidence}" if evidence else "")
 
 
 def _short(value: object) -> str:

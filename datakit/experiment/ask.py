@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,10 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     if not folders:
         raise DatakitError("the run has no trained model yet", where=layout.root, hint="Run its recipe to the end")
     for folder in (entry for entry in folders if (entry / "adapter_config.json").is_file()):
-        tuned = peft.PeftModel.from_pretrained(model, folder)
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks a model of transformers 5.23 for a name that is deprecated there.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            tuned = peft.PeftModel.from_pretrained(model, folder)
         yield folder.name, tuned.eval(), tokenizer
         model = tuned.unload()
         vars(model).pop("peft_config", None)  # PEFT leaves it behind and warns of a second adapter the next time

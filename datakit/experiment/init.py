@@ -194,7 +194,7 @@ def _steps(sight: Sight, found: Meaning, template: str | None) -> list[str]:
 
 def _template_step(name: str, language: str) -> str:
     name = name if language == "en" else f"{name}.{language}"
-    return _said(f"- template: {{use: {name}, per_row: 1}}", f"see them: datakit templates {name}")
+    return _said(f"- template: {{use: {name}, per_row: 1}}", f"see them: datakit templates show {name}")
 
 
 def _split(found: Meaning) -> str:

@@ -61,6 +61,7 @@ def test_help_has_examples(name: str) -> None:
     text = load(name).help or ""
     _, mark, examples = text.partition("Examples:\n")
     assert mark, "no 'Examples:' block"
+    assert "\b\n" in text, "the examples would be wrapped into one paragraph"
     lines = [line.strip() for line in examples.splitlines() if line.strip().startswith("$")]
     assert lines
     for line in lines:

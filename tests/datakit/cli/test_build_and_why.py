@@ -80,5 +80,6 @@ def test_errors_are_one_line(project, change, code, words):
 def test_usage_errors(project):
     assert datakit(project, "build", "none.yaml").returncode == 1
     assert datakit(project, "why", "nowhere", "x").returncode == 1
+    assert "datakit init FILE" in datakit(project, "build", "nowhere.yaml").stderr
     assert datakit(project, "build", "support.yaml", "-o", "out").returncode == 0
     assert datakit(project, "why", "out", "zzz").returncode == 2

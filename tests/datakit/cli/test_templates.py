@@ -77,7 +77,9 @@ def test_a_row_that_no_template_fits_is_named(call, tmp_path):
 
 
 def test_new_writes_a_file_that_renders(call, tmp_path):
-    assert "wrote mine.yaml" in call("new", "mine.yaml", "--task", "tone", "--language", "ko")
+    assert "wrote     mine.yaml\nnext      datakit templates render FILE --template mine.yaml" in call(
+        "new", "mine.yaml", "--task", "tone", "--language", "ko"
+    )
     assert "Category:" in call("render", "tickets.csv", "--template", "mine.yaml:short")
     with pytest.raises(UsageError, match="exists"):
         call("new", "mine.yaml")
