@@ -168,8 +168,9 @@ def headline(report: Report) -> tuple[str, str]:
     ranked = report.ranked()
     if not ranked:
         return "unsure", lead(report)
-    name = ranked[0].name
-    return report.status(name), f"{name}: {_lower(verdict(report))} {rest(report)}".rstrip()
+    name, gain = ranked[0].name, main_gain(ranked[0].comparison)
+    learnt = "" if gain is None or gain.interval[0] > 0 else " No certain gain on the task."
+    return report.status(name), f"{name}: {_lower(verdict(report))}{learnt} {rest(report)}".rstrip()
 
 
 def _lower(sentence: str) -> str:
