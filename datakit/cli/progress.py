@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,10 @@ def said(out: Console, event: Event, last: str) -> str:
     from rich.markup import escape
 
     stage = event.stage if event.stage != last else ""
-    out.print(f"[bold]{stage:<9}[/bold] {escape(event.text)}", soft_wrap=True)
+    text = escape(event.text)
+    if out.is_terminal:  # the trained tokens of a row; a log keeps the marks
+        text = re.sub("⟦(.*?)⟧", r"[bold green]\1[/bold green]", text)
+    out.print(f"[bold]{stage:<9}[/bold] {text}", soft_wrap=True)
     return event.stage
 
 

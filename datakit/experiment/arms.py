@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> TrainResult:
-    from train import Preflight, StepDone, fit, marked
+    from train import Preflight, StepDone, fit
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
@@ -118,7 +118,7 @@ def _fit(
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
         elif isinstance(event, Preflight) and shows_rows:
             for pieces in event.rows:
-                listen(Event("train", "rows", " ".join(marked(pieces).split())))
+                listen(Event("train", "rows", _preview(pieces)))
 
     replay: Mapping[str, Path] = {}
     if arm.replay is not None:
@@ -134,6 +134,22 @@ def _fit(
         offline=recipe.offline,
         progress=heard,
     )
+
+
+def _preview(pieces: Sequence[tuple[str, bool]], width: int = 70) -> str:
+    """A row on one line, trained tokens in marks; of a long prompt the middle is left out, of the answer nothing."""
+    from train import marked
+
+    line = " ".join(marked(pieces).split())
+    cut = len(line) - width
+    start = line.find("⟦")
+    if cut <= 0:
+        return line
+    if start < 3:  # plain text: trained from its first token
+        return f"{line[: width - 2]}…⟧"
+    kept = max(start - cut - 1, 2)
+    head = kept * 2 // 3
+    return f"{line[:head].rstrip()}…{line[start - (kept - head) : start].lstrip()}{line[start:]}"
 
 
 def _choose(

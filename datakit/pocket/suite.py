@@ -19,8 +19,8 @@ ITEMS = 500
 MARGIN = 0.05
 MARGIN_REASON = (
     "with all 500 items of a task, where a tenth of the answers flip between base and tuned model, a paired 95 % "
-    "interval is about 2.8 points wide on either side, so a true change of 5 points lies outside the noise and one of 2 "
-    "does not"
+    "interval is about 2.8 points wide on either side, so a true change of 5 points lies outside the noise and one of "
+    "2 does not"
 )
 
 _CHOICE_YAML = """\
