@@ -59,7 +59,8 @@ def everything(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_two_hundred_planted_values_stand_nowhere_outside_private(project: Path, cache: Path) -> None:
     values = fake_values(200)
-    rows = list(csv.DictReader((project / "tickets.csv").open(encoding="utf-8")))
+    with (project / "tickets.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
     for number, value in enumerate(values):
         row = rows[number % len(rows)]
         row["text"] += f" Reach me at {value} please."
