@@ -22,7 +22,7 @@ _WIDTH = 80
 @click.option("--seed", type=int, help="Instead of the recipe's first seed.")
 @click.option("--offline", is_flag=True, help="Fetch nothing, as with network: never.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, as_json: bool, quiet: bool) -> None:
     """Run only the data part of RECIPE: sources, steps, dataset, ledger.
 

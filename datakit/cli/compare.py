@@ -36,7 +36,7 @@ __all__ = ["command"]
 @click.option("--prompts", type=click.Choice(["same", "differ"]), default="same", help="Let prompts differ; no gate.")
 @click.option("--seed", default=0, show_default=True, help="Seed of few-shot draws, permutations and bootstraps.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 def command(
     base: str,
     tuned: str,

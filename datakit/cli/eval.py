@@ -31,7 +31,7 @@ __all__ = ["command", "scores"]
 @click.option("--offline", is_flag=True, help="Never ask the hub.")
 @click.option("--fresh", is_flag=True, help="Compute again what is stored.")
 @click.option("--json", "as_json", is_flag=True, help="Scores as JSON on stdout.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 def command(
     model: str,
     suite: str,

@@ -10,11 +10,11 @@ __all__ = ["command"]
 
 
 @click.command(name="gate")
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run", type=click.Path(path_type=Path))
 @click.option("--arm", help="Only this arm; otherwise the worst arm decides.")
 @click.option("--allow-unsure", is_flag=True, help="Exit with 0 where there are not enough items to say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code says it.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code says it.")
 def command(run: Path, arm: str | None, allow_unsure: bool, as_json: bool, quiet: bool) -> int:
     """Exit 0 if nothing regressed, 3 if something did, 4 if there are not enough items to say.
 
@@ -27,8 +27,10 @@ def command(run: Path, arm: str | None, allow_unsure: bool, as_json: bool, quiet
     """
     from datakit.cli.console import console, print_json
     from datakit.core.require import own_package
+    from datakit.experiment.layout import evaluated
 
     own_package("evalkit")
+    run = evaluated(run)
     from evalkit import gate
     from evalkit.report import from_run
 

@@ -10,12 +10,12 @@ __all__ = ["command"]
 
 
 @click.command(name="report")
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to (the run).")
 @click.option("--arm", help="Only this arm.")
 @click.option("--seed", default=0, show_default=True, help="Seed of permutations and bootstraps.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 def command(run: Path, output: Path | None, arm: str | None, seed: int, as_json: bool, quiet: bool) -> None:
     """Write report.html, report.md and report.json again from a run's logs.
 
@@ -28,8 +28,10 @@ def command(run: Path, output: Path | None, arm: str | None, seed: int, as_json:
     """
     from datakit.cli.console import console, print_json
     from datakit.core.require import own_package
+    from datakit.experiment.layout import evaluated
 
     own_package("evalkit")
+    run = evaluated(run)
     from evalkit.report import from_run, write_report
     from evalkit.report.data import document
     from evalkit.report.terminal import lines

@@ -59,7 +59,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--language", help="Only wordings in this language: en, ko.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def _list_templates(language: str | None, as_json: bool, quiet: bool) -> None:
     """List datakit's own templates, and how many of promptsource's are installed.
 
@@ -101,7 +101,7 @@ def _promptsource_datasets() -> list[str]:
 @click.argument("name")
 @click.option("--language", default="en", show_default=True, help="Of library tasks named without one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def _show(name: str, language: str, as_json: bool, quiet: bool) -> None:
     """Show the texts of the templates that NAME stands for.
 
@@ -149,7 +149,7 @@ def _described(template: Template) -> dict[str, Any]:
 @click.option("--language", default="en", show_default=True, help="Of library tasks named without one.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which wording a row gets.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def _render(
     file: str,
     use: tuple[str, ...],
@@ -229,7 +229,7 @@ def _indented(text: str, by: str) -> str:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--task", default="classify", show_default=True, help="Name of the task.")
 @click.option("--language", default="en", show_default=True, help="Language of the wordings.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def _new(file: Path, task: str, language: str, quiet: bool) -> None:
     """Write a commented template file to begin with.
 
@@ -258,7 +258,7 @@ def _new(file: Path, task: str, language: str, quiet: bool) -> None:
 @command.command("install")
 @click.option("--from", "archive", type=click.Path(path_type=Path, dir_okay=False), help="An archive you have.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def _install_templates(archive: Path | None, as_json: bool, quiet: bool) -> None:
     """Bring promptsource's templates (279 files, Apache-2.0) into the cache.
 

@@ -32,7 +32,7 @@ __all__ = ["command"]
 @click.option("--seed", type=int, default=0, show_default=True, help="Data order, initialisation, dropout.")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print train.json on stdout.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def command(
     data: Path,
     model: str,

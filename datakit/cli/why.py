@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.argument("example")
 @click.option("--raw", is_flag=True, help="Also show the row as it was read, from private/.")
 @click.option("--json", "as_json", is_flag=True, help="Print the story as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def command(run: Path, example: str, raw: bool, as_json: bool, quiet: bool) -> None:
     """Tell the whole story of one EXAMPLE of RUN.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from datakit.core.errors import DatakitError
 from datakit.core.storage import read_json
 
-__all__ = ["FORMAT", "Layout", "open_run"]
+__all__ = ["FORMAT", "Layout", "evaluated", "open_run"]
 
 FORMAT = 1
 
@@ -63,3 +63,12 @@ def open_run(path: Path) -> Layout:
         f"no run at '{path}'",
         hint=f"Runs here: {', '.join(known)}" if known else "Start one with: datakit run RECIPE.yaml",
     )
+
+
+def evaluated(path: Path) -> Path:
+    """The folder with a run's evaluations: a run, a name under ``runs/``, or what ``datakit compare`` wrote.
+
+    Raises:
+        DatakitError: There is none.
+    """
+    return path if (path / "evals").is_dir() else open_run(path).root

@@ -115,8 +115,8 @@ def test_compare_single_log_files(run, capsys, tmp_path):
     ("arguments", "code", "said"),
     [
         (["gate", "{run}", "--arm", "lra"], 1, "no arm 'lra'"),
-        (["gate", "nowhere"], 2, "does not exist"),
-        (["report", "."], 1, "no evaluation of the base in this run"),
+        (["gate", "nowhere"], 1, "no run at 'nowhere'"),
+        (["report", "."], 1, "no run at '.'"),
         (["compare", "{run}/evals/base", "some/model"], 2, "'some/model' is no evaluation log. Say what"),
         (["compare", "{run}/evals/base/core.json", "{run}/nothing.json"], 1, "nothing.json: no such file"),
     ],
