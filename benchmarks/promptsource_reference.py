@@ -1,7 +1,7 @@
 """Compares our rendering with the real promptsource 0.2.3, template by template, and measures both.
 
-    pip download --no-deps --ignore-requires-python --no-binary :all: promptsource==0.2.3 -d /tmp/promptsource
-    python benchmarks/promptsource_reference.py /tmp/promptsource/promptsource-0.2.3.tar.gz
+    pip download --no-deps --ignore-requires-python --no-binary :all: promptsource==0.2.3 -d downloads
+    python benchmarks/promptsource_reference.py downloads/promptsource-0.2.3.tar.gz
 
 The archive is unpacked to a temporary folder, and its own ``templates.py`` is executed there in this process, with
 stand-ins for the two imports it does not need here (pandas, pkg_resources). Rows are generated from each template's

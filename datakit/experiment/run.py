@@ -116,6 +116,9 @@ def run(
     wanted = cells(recipe, arm=arm, seed=seed)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
+    seeds, arms = len({cell.seed for cell in wanted}), len({cell.arm for cell in wanted})
+    counted = f"{arms} {'arm' if arms == 1 else 'arms'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    listen(Event("plan", recipe.name, f"{counted} on {recipe.model} · what it takes: datakit check {recipe.path.name}"))
     built = _build(recipe, layout, listen)
     if not built.splits.get("train"):
         raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
