@@ -55,7 +55,6 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     say("memory", f"{plan.peak_memory / 2**30:.1f} GiB at most while measuring · disk {plan.disk / 2**20:.0f} MiB")
     if plan.unchanged_passes is not None:
         say("gate", f"an unchanged model passes with a chance of {plan.unchanged_passes:.0%}")
-    say("network", "nothing to fetch" if not plan.network else "to fetch: " + ", ".join(plan.network))
     for number, (key, value, reason) in enumerate(plan.defaults):
         say("defaults" if number == 0 else "", f"{key}: {value} ({reason})")
     say("next", f"datakit run {shlex.quote(str(recipe))}")

@@ -45,7 +45,6 @@ class Plan:
         disk: Bytes the trained cells will take.
         unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
         defaults: Key, value and reason of what the recipe leaves open.
-        network: What would have to be fetched; empty where all is here.
     """
 
     built: BuildResult
@@ -57,7 +56,6 @@ class Plan:
     disk: int
     unchanged_passes: float | None
     defaults: Sequence[tuple[str, str, str]]
-    network: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -189,5 +187,4 @@ def check(recipe: Recipe) -> Plan:
             disk=measured.disk,
             unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
             defaults=_defaults(recipe),
-            network=[],
         )
