@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from datakit.core.hashing import digest
 from evalkit.comparison import Comparison, Row, SuiteMean
 from evalkit.errors import EvalError
 from evalkit.paired import paired
@@ -161,6 +162,8 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
         in_gate=kind == "general" and "different prompts" not in note,
         note=note,
         differences=scores[1] - scores[0],
+        clusters=None if clusters is None else tuple(clusters),
+        items=digest(*pair.before.column("item_id").to_pylist()),
     )
 
 

@@ -39,6 +39,8 @@ class Row:
         in_gate: Whether the gate looks at the row.
         note: Why a row is to be read with care, else empty.
         differences: after - before of every item, in the order of item ids; what resampling over seeds needs.
+        clusters: Cluster of each item in that order; None where every item stands for itself.
+        items: Hash of the item ids: rows of two comparisons with equal hashes are of the same items.
     """
 
     task: str
@@ -54,6 +56,8 @@ class Row:
     in_gate: bool = True
     note: str = ""
     differences: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    clusters: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
+    items: str = field(default="", repr=False)
 
     @property
     def n(self) -> int:
