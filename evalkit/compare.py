@@ -50,13 +50,15 @@ def compare(
         EvalError: A duplicated item, or a score that is NaN or outside [0, 1].
     """
     from evalkit.guard import pair_logs
+    from evalkit.notes import comparison_notes
 
     old, new = _as_log(before), _as_log(after)
     pairing = pair_logs(old, new, join=join, prompts=prompts)
     found = _judge(
         pairing, labels=labels, note="different prompts" if prompts == "differ" else "", alpha=alpha, seed=seed
     )
-    return replace(found, before=old.header.model, after=new.header.model, suite=new.header.suite)
+    notes = comparison_notes(pairing, old, new)
+    return replace(found, before=old.header.model, after=new.header.model, suite=new.header.suite, notes=notes)
 
 
 def _judge(pairing: Pairing, *, labels: Sequence[str], note: str, alpha: float, seed: int) -> Comparison:
@@ -67,7 +69,11 @@ def _judge(pairing: Pairing, *, labels: Sequence[str], note: str, alpha: float, 
     scored = [pair for pair in pairing.pairs if pair.info.kind != "drift"]
     known = {*labels, *(label for pair in scored for label in (_labels(pair) if pair.info.kind == "gain" else ()))}
     flips = flips_table(scored, labels=known)
-    rows = [_row(pair, flips, alpha=alpha, seed=seed, note=note) for pair in scored]
+    doubts = {task: f"{' and '.join(what)} not verified" for task, what in pairing.unverified.items()}
+    rows = [
+        _row(pair, flips, alpha=alpha, seed=seed, note="; ".join(filter(None, [note, doubts.get(pair.task)])))
+        for pair in scored
+    ]
     general = _adjust([row for row in rows if row.kind == "general"], alpha)
     return Comparison(
         before="",
@@ -108,6 +114,13 @@ def combine_logs(logs: Sequence[EvalLog]) -> EvalLog:
         suite="+".join(log.header.suite for log in ordered),
         tasks=tasks,
         settings={log.header.suite: log.header.settings for log in ordered},
+        recorded={
+            **ordered[0].header.recorded,
+            "tasks": {
+                name: facts for log in ordered for name, facts in (log.header.recorded.get("tasks") or {}).items()
+            },
+        },
+        notes=tuple(dict.fromkeys(note for log in ordered for note in log.header.notes)),
     )
     from evalkit.log import EvalLog
 

@@ -140,6 +140,7 @@ class Comparison:
         settings: Settings that differ (``prompts="differ"``).
         identical: Every score and answer is equal: the later model may be the earlier one.
         alpha: 1 - confidence.
+        notes: What was not verified and what the logs of other tools do not say; each a sentence.
     """
 
     before: str
@@ -154,6 +155,7 @@ class Comparison:
     settings: tuple[str, ...]
     identical: bool
     alpha: float
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -84,6 +84,7 @@ class LogHeader:
         settings: Chat, generation, few-shot and limit settings; must be equal in both logs of a comparison.
         recorded: Batch size, dtype, device, seconds: recorded, never part of the guard.
         versions: Package versions.
+        notes: What the log cannot say, where another tool wrote it: each a sentence for the reader of a comparison.
     """
 
     suite: str
@@ -94,6 +95,7 @@ class LogHeader:
     settings: Mapping[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class EvalLog:
         known = {item.name for item in fields(LogHeader)}
         try:
             header["tasks"] = {name: TaskInfo(**task) for name, task in header["tasks"].items()}
+            header["notes"] = tuple(header.get("notes", ()))
             parsed = LogHeader(**{key: value for key, value in header.items() if key in known})
         except (KeyError, TypeError, AttributeError) as error:
             raise LogError(f"not the header of an evaluation log ({error})", where=path) from None

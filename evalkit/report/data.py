@@ -61,6 +61,7 @@ def _arm(report: Report, arm: ArmResult) -> dict[str, Any]:
         "dropped": dict(comparison.dropped),
         "settings_that_differ": list(comparison.settings),
         "identical": comparison.identical,
+        "notes": list(comparison.notes),
         "alpha": comparison.alpha,
         "train": arm.train_facts,
     }
