@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from evalkit.guard import Join, Pairing, Prompts, TaskPair
     from evalkit.log import EvalLog
-    from evalkit.set_metrics import SetMetric
 
 __all__ = ["Comparison", "Row", "SuiteMean", "combine_logs", "compare"]
 
@@ -137,6 +136,9 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
     import numpy as np
     import pyarrow.compute as pc
 
+    from evalkit.row_metrics import row_metrics
+    from evalkit.set_pairs import by_set
+
     scores = [np.asarray(table.column("score").to_numpy(zero_copy_only=False)) for table in (pair.before, pair.after)]
     if not pair.info.higher_is_better:
         scores = [1 - score for score in scores]
@@ -162,6 +164,10 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
     lost = flips.filter((pc.field("task") == pair.task) & (pc.field("direction") == "lost"))
     statuses = {entry["values"]: entry["counts"] for entry in pc.value_counts(lost.column("status")).to_pylist()}
     kind: Literal["general", "gain"] = "gain" if pair.info.kind == "gain" else "general"
+    differences = scores[1] - scores[0]
+    main, further = row_metrics(pair, clusters, labelled=bool(_labels(pair)), alpha=alpha, seed=seed)
+    if main is not None:
+        result, differences = by_set(result, main), main.influences
     return Row(
         task=pair.task,
         kind=kind,
@@ -171,10 +177,10 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
         paired=result,
         verdict=result.verdict,
         statuses=dict(sorted(statuses.items(), key=lambda entry: (-entry[1], entry[0]))),
-        metrics=_set_metrics(pair, clusters, alpha, seed) if kind == "gain" else (),
+        metrics=further,
         in_gate=kind == "general" and "different prompts" not in note,
         note=note,
-        differences=scores[1] - scores[0],
+        differences=differences,
         clusters=None if clusters is None else tuple(clusters),
         items=digest(*pair.before.column("item_id").to_pylist()),
     )
@@ -200,22 +206,6 @@ def _labels(pair: TaskPair) -> list[str]:
     distinct = {target for target in targets if target is not None}
     few = 2 <= len(distinct) <= min(MAX_LABELS, len(targets) // 2)
     return sorted(distinct) if few and None not in targets else []
-
-
-def _set_metrics(pair: TaskPair, clusters: Sequence[str] | None, alpha: float, seed: int) -> tuple[SetMetric, ...]:
-    from evalkit.set_metrics import macro_f1
-
-    if not _labels(pair):
-        return ()
-    targets = [" ".join(target.split()) for target in pair.before.column("target").to_pylist()]
-    answers = []
-    for table in (pair.before, pair.after):
-        given = [" ".join((answer or "").split()) for answer in table.column("answer").to_pylist()]
-        right = [answer == target for answer, target in zip(given, targets, strict=True)]
-        if right != [score == 1 for score in table.column("score").to_pylist()]:
-            return ()  # the answers are not labels as the targets are: F1 from them would contradict the score
-        answers.append(given)
-    return (macro_f1(targets, answers[0], answers[1], clusters=clusters, alpha=alpha, seed=seed),)
 
 
 def _adjust(rows: Sequence[Row], alpha: float) -> tuple[Row, ...]:

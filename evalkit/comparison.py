@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalkit.drift import Drift
-    from evalkit.set_metrics import SetMetric
+    from evalkit.set_pairs import SetMetric
     from evalkit.statistics import Verdict
 
 __all__ = ["Comparison", "Row", "SuiteMean"]
@@ -35,10 +35,11 @@ class Row:
         verdict: As ``paired.verdict``, but a general row is regressed only if Holm's adjusted p-value agrees.
         adjusted_p: Holm's adjusted p-value over the general rows; None for gain rows.
         statuses: Lost items by the way the later answer failed.
-        metrics: Metrics of the whole set, such as macro-F1; gain rows with labels only.
+        metrics: Further metrics of the whole set: macro-F1 of gain rows with labels, and what the task asks for.
         in_gate: Whether the gate looks at the row.
         note: Why a row is to be read with care, else empty.
-        differences: after - before of every item, in the order of item ids; what resampling over seeds needs.
+        differences: after - before of every item, in the order of item ids; what resampling over seeds needs. For a
+            metric of the whole set these are the items' influences.
         clusters: Cluster of each item in that order; None where every item stands for itself.
         items: Hash of the item ids: rows of two comparisons with equal hashes are of the same items.
     """

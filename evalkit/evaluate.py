@@ -26,6 +26,7 @@ from evalkit.models.checkpoint import (
     with_adapter,
 )
 from evalkit.onetask import evaluate_task
+from evalkit.set_metrics import MEASURES
 from evalkit.store import Entry, Store, entry_key
 from evalkit.suite import Suite, SuiteTask, load_suite
 
@@ -271,6 +272,8 @@ def _named(entry: Entry, task: SuiteTask) -> Entry:
     info = asdict(entry.info) | {"kind": task.kind, "margin": task.margin, "description": task.description}
     if task.chance is not None:
         info["chance"] = task.chance
+    asked = tuple(name for name in getattr(task.source, "metrics", ()) if name in MEASURES)
+    info["metrics"] = tuple(dict.fromkeys((*info["metrics"], *asked)))
     return Entry(TaskInfo(**info), entry.items, entry.settings, entry.recorded)
 
 

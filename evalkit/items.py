@@ -21,6 +21,8 @@ from evalkit.suite import Suite
 
 __all__ = ["Primary", "export_items", "items_table"]
 
+#: Metrics of the whole set for which lm-eval logs pairs of gold and predicted option.
+OF_PAIRS = ("mcc",)
 EXPORT = pa.schema([(name, pa.string()) for name in ("task", "item_id", "prompt", "answer")])
 
 
@@ -128,7 +130,8 @@ def _rows(task: Any, sample: Mapping[str, Any], facts: Facts, labels: set[str] |
         row |= {"sum_logprob": first[0], "n_tokens": known.n_tokens, "target": arguments[0][1]}
         row["answer"] = arguments[0][1] if first[1] else None
     for metric in sample["metrics"]:
-        if (score := _number(sample[metric])) is not None:
+        score = _agrees(sample[metric]) if metric in OF_PAIRS else _number(sample[metric])
+        if score is not None:
             answer = _chosen(options, metric) if options is not None else row["answer"]
             yield _hidden(row | {"metric": metric, "score": score, "answer": answer}, labels)
 
@@ -199,6 +202,11 @@ def _cluster(doc: Any) -> str | None:
     if not isinstance(doc, Mapping):
         return None
     return next((str(doc[key]) for key in ("cluster", "group") if isinstance(doc.get(key), str | int)), None)
+
+
+def _agrees(value: Any) -> float | None:
+    """Whether the two entries of a (gold, predicted) pair are equal; the metric itself is made from all of them."""
+    return float(value[0] == value[1]) if isinstance(value, list | tuple) and len(value) == 2 else None
 
 
 def _number(value: Any) -> float | None:

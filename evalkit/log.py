@@ -60,6 +60,7 @@ class TaskInfo:
         chance: Expected score of guessing; 0 for open answers.
         margin: Loss the user calls tolerable on this task, in points of the score (0.02 = 2 points).
         description: One line for the report.
+        metrics: Further metrics of the whole set that a row shows: ``macro_f1``, ``mcc``, ``pearson``, ``entity_f1``.
     """
 
     kind: Literal["general", "gain", "drift"] = "general"
@@ -69,6 +70,11 @@ class TaskInfo:
     chance: float = 0.0
     margin: float = 0.02
     description: str = ""
+    metrics: tuple[str, ...] = ()
+
+
+def _info(values: Mapping[str, Any]) -> TaskInfo:
+    return TaskInfo(**{**values, "metrics": tuple(values.get("metrics", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ class EvalLog:
             raise LogError(f"the columns {sorted(missing)} are missing", where=path)
         known = {item.name for item in fields(LogHeader)}
         try:
-            header["tasks"] = {name: TaskInfo(**task) for name, task in header["tasks"].items()}
+            header["tasks"] = {name: _info(task) for name, task in header["tasks"].items()}
             header["notes"] = tuple(header.get("notes", ()))
             parsed = LogHeader(**{key: value for key, value in header.items() if key in known})
         except (KeyError, TypeError, AttributeError) as error:

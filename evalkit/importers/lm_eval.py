@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from evalkit.errors import LogError
-from evalkit.items import Primary, items_table
+from evalkit.items import OF_PAIRS, Primary, items_table
 from evalkit.log import EvalLog, LogHeader, TaskInfo
 from evalkit.models.facts import Facts
 
@@ -164,7 +164,9 @@ def _task(
         )
     counts = [count for count in table.filter(table.column("is_primary")).column("n_choices").to_pylist() if count]
     chance = sum(1 / count for count in counts) / len(counts) if counts else 0.0
+    further = tuple(name for name in OF_PAIRS if name in samples[0]["metrics"] and name != metric)
     return table, TaskInfo(
+        metrics=further,
         kind=kind,
         metric=metric,
         filter=filter_name,

@@ -22,10 +22,12 @@ class Bootstrap:
     Attributes:
         estimate: The statistic of the data.
         interval: Lower and upper end.
+        standard_error: Standard deviation of the draws.
     """
 
     estimate: float
     interval: tuple[float, float]
+    standard_error: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def bootstrap_totals(
     if bca and len(rows) > 1:
         levels = _bca_levels(draws, estimate, statistic(whole - rows), counts, levels)
     low, high = np.quantile(draws, levels)
-    return Bootstrap(estimate, (float(low), float(high)))
+    return Bootstrap(estimate, (float(low), float(high)), float(draws.std(ddof=1)))
 
 
 def _bca_levels(draws: Floats, estimate: float, jackknife: Floats, counts: Floats, levels: Floats) -> Floats:
