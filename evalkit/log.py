@@ -72,9 +72,8 @@ class TaskInfo:
     description: str = ""
     metrics: tuple[str, ...] = ()
 
-
-def _info(values: Mapping[str, Any]) -> TaskInfo:
-    return TaskInfo(**{**values, "metrics": tuple(values.get("metrics", ()))})
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", tuple(self.metrics))  # a JSON file has a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class EvalLog:
             raise LogError(f"the columns {sorted(missing)} are missing", where=path)
         known = {item.name for item in fields(LogHeader)}
         try:
-            header["tasks"] = {name: _info(task) for name, task in header["tasks"].items()}
+            header["tasks"] = {name: TaskInfo(**task) for name, task in header["tasks"].items()}
             header["notes"] = tuple(header.get("notes", ()))
             parsed = LogHeader(**{key: value for key, value in header.items() if key in known})
         except (KeyError, TypeError, AttributeError) as error:
