@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,6 +32,7 @@ def compare(
     alpha: float = 0.05,
     seed: int = 0,
     labels: Sequence[str] = (),
+    contaminated: Mapping[str, Collection[str]] | None = None,
 ) -> Comparison:
     """Compares two logs item by item.
 
@@ -43,21 +44,32 @@ def compare(
         alpha: 1 - confidence; also the level of Holm's adjustment over the general rows.
         seed: Seed of permutations and bootstraps.
         labels: Labels of the new task, to recognise them as answers elsewhere; those of gain tasks are added.
+        contaminated: Task to ids of items that stand in the training data; their rows are given again without them.
 
     Raises:
         NotComparable: Items, hashes, metric, filter or settings differ; the message names the first.
         EvalError: A duplicated item, or a score that is NaN or outside [0, 1].
     """
+    from evalkit.contamination import clean_rows
     from evalkit.guard import pair_logs
-    from evalkit.notes import comparison_notes
+    from evalkit.noise import recorded_noise
+    from evalkit.notes import clean_note, comparison_notes
 
     old, new = _as_log(before), _as_log(after)
     pairing = pair_logs(old, new, join=join, prompts=prompts)
     found = _judge(
         pairing, labels=labels, note="different prompts" if prompts == "differ" else "", alpha=alpha, seed=seed
     )
-    notes = comparison_notes(pairing, old, new)
-    return replace(found, before=old.header.model, after=new.header.model, suite=new.header.suite, notes=notes)
+    clean = clean_rows(found, old, new, contaminated, seed=seed) if contaminated else ()
+    return replace(
+        found,
+        clean=clean,
+        before=old.header.model,
+        after=new.header.model,
+        suite=new.header.suite,
+        noise=recorded_noise(old),
+        notes=(*comparison_notes(pairing, old, new), *map(clean_note, clean)),
+    )
 
 
 def _judge(pairing: Pairing, *, labels: Sequence[str], note: str, alpha: float, seed: int) -> Comparison:
@@ -114,7 +126,7 @@ def combine_logs(logs: Sequence[EvalLog]) -> EvalLog:
         tasks=tasks,
         settings={log.header.suite: log.header.settings for log in ordered},
         recorded={
-            **ordered[0].header.recorded,
+            **{key: value for log in reversed(ordered) for key, value in log.header.recorded.items()},
             "tasks": {
                 name: facts for log in ordered for name, facts in (log.header.recorded.get("tasks") or {}).items()
             },
@@ -136,6 +148,7 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
     import numpy as np
     import pyarrow.compute as pc
 
+    from evalkit.drift import mean_kl
     from evalkit.row_metrics import row_metrics
     from evalkit.set_pairs import by_set
 
@@ -182,6 +195,7 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
         note=note,
         differences=differences,
         clusters=None if clusters is None else tuple(clusters),
+        kl=mean_kl(pair.after),
         items=digest(*pair.before.column("item_id").to_pylist()),
     )
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from evalkit.contamination import Clean
     from evalkit.drift import Drift
+    from evalkit.noise import Noise
     from evalkit.set_pairs import SetMetric
     from evalkit.statistics import Verdict
 
@@ -41,6 +43,7 @@ class Row:
         differences: after - before of every item, in the order of item ids; what resampling over seeds needs. For a
             metric of the whole set these are the items' influences.
         clusters: Cluster of each item in that order; None where every item stands for itself.
+        kl: Mean KL(before || after) per token on the items' prompts, where it was measured; a diagnostic.
         items: Hash of the item ids: rows of two comparisons with equal hashes are of the same items.
     """
 
@@ -58,6 +61,7 @@ class Row:
     note: str = ""
     differences: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     clusters: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
+    kl: float | None = None
     items: str = field(default="", repr=False)
 
     @property
@@ -141,6 +145,8 @@ class Comparison:
         settings: Settings that differ (``prompts="differ"``).
         identical: Every score and answer is equal: the later model may be the earlier one.
         alpha: 1 - confidence.
+        noise: What the model before differs from itself by in other batches; None where it was not measured.
+        clean: Rows again without the items that stand in the training data; None was looked for where it is empty.
         notes: What was not verified and what the logs of other tools do not say; each a sentence.
     """
 
@@ -156,6 +162,8 @@ class Comparison:
     settings: tuple[str, ...]
     identical: bool
     alpha: float
+    noise: Noise | None = None
+    clean: tuple[Clean, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -100,6 +100,10 @@ class Session:
             self._loaded = load_model(self.folder, device=self.device, dtype=self.dtype), tokenizer
         return self._loaded
 
+    def unload(self) -> None:
+        """Frees the memory of the base; it is loaded again when it is next needed."""
+        self._loaded = None
+
     def evaluate(
         self,
         suite: Suite | SuiteTask | str | Path,

@@ -19,7 +19,7 @@ from evalkit.log import ITEMS
 from evalkit.models.facts import Facts, RequestFacts
 from evalkit.suite import Suite
 
-__all__ = ["Primary", "export_items", "items_table"]
+__all__ = ["OF_PAIRS", "Primary", "export_items", "item_ids", "items_table"]
 
 #: Metrics of the whole set for which lm-eval logs pairs of gold and predicted option.
 OF_PAIRS = ("mcc",)
@@ -55,7 +55,7 @@ def items_table(
         seed: Goes into every row.
         private: Prompts, and answers that are no common labels, are replaced by hashes.
     """
-    ids = _item_ids(samples)
+    ids = item_ids(samples)
     labels = _common_labels(samples) if private else None
     rows = [
         row
@@ -76,7 +76,7 @@ def items_table(
     return pa.Table.from_pylist(rows, schema=ITEMS)
 
 
-def _item_ids(samples: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+def item_ids(samples: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Item ids by position: the doc's own id for rows of ours, else its hash, with a number where docs are equal."""
     ids: dict[int, str] = {}
     seen: dict[str, int] = {}
@@ -246,7 +246,7 @@ def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None) 
             for at, doc in task.doc_iterator(limit=entry.limit):
                 text = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
                 docs.append({"doc_id": at, "doc": doc, "doc_hash": hash_string(text)})
-            ids = _item_ids(docs)
+            ids = item_ids(docs)
             rows += [{"task": entry.name, "item_id": ids[at]} | _texts(task, docs[at]["doc"]) for at in sorted(ids)]
     write_table(path, pa.Table.from_pylist(rows, schema=EXPORT))
     return path
