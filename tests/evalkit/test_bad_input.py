@@ -33,6 +33,20 @@ def test_an_empty_intersection_of_items_is_named(make_log):
         compare(make_log({"a": [1, 0]}), make_log({"a": [1, 0]}, rows=moved), join="intersection")
 
 
+def test_settings_of_a_task_that_one_log_lacks_do_not_hinder_an_intersection(make_log):
+    def settings(*tasks):
+        return {"chat": {"template": "auto"}, "tasks": {task: {"num_fewshot": 5, "limit": 10} for task in tasks}}
+
+    both, one = (
+        make_log({"a": [1, 0], "b": [1]}, settings=settings("a", "b")),
+        make_log({"a": [1, 1]}, settings=settings("a")),
+    )
+    assert [row.task for row in compare(both, one, join="intersection").general] == ["a"]
+    other = make_log({"a": [1, 1]}, settings={"chat": {"template": "auto"}, "tasks": {"a": {"num_fewshot": 0}}})
+    with pytest.raises(NotComparable, match=r"tasks\.a\.num_fewshot is 5 before and 0 after"):
+        compare(both, other, join="intersection")
+
+
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -0.5, 1.5])
 def test_a_score_that_is_none_names_its_item(make_log, score):
     with pytest.raises(EvalError, match="'00001' of task 'a'"):
