@@ -11,6 +11,7 @@ from datakit.core.errors import DatakitError
 from datakit.experiment.arms import Trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
+from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
 from datakit.experiment.stale import drop_suites
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["evaluate_cells", "suites", "wanted_tasks"]
+__all__ = ["beside", "evaluate_cells", "few_shot", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -71,6 +72,27 @@ def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
     if own is not None and own != "test":
         found += load_suite([own] if isinstance(own, str) else list(own)).tasks
     return found
+
+
+def few_shot(recipe: Recipe, layout: Layout) -> Suite | None:
+    """The user's own task with ``evaluate.shots`` examples before each row; None where none are asked for."""
+    shots, task = recipe.evaluate.shots, _task(recipe, layout) if recipe.evaluate.shots else None
+    if task is None:
+        return None
+    if recipe.evaluate.task != "test":
+        return replace(task, tasks=tuple(replace(one, num_fewshot=shots) for one in task.tasks))
+    source = replace(task.tasks[0].source, examples=layout.split("train")[0])  # type: ignore[type-var]
+    return replace(task, tasks=(replace(task.tasks[0], source=source, num_fewshot=shots),))
+
+
+def few_shot_name(recipe: Recipe) -> str:
+    """How the base with examples is called in folders and reports."""
+    return f"base-{recipe.evaluate.shots}-shot"
+
+
+def beside(recipe: Recipe) -> list[str]:
+    """Names of the models that stand beside the arms, in the order of the report."""
+    return [*([few_shot_name(recipe)] if recipe.evaluate.shots else []), *recipe.evaluate.others()]
 
 
 def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
@@ -140,6 +162,10 @@ def evaluate_cells(
 
     wanted = suites(recipe, layout)
     took: dict[str, float] = {}
+    others = {
+        name: resolve_model(where, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
+        for name, where in recipe.evaluate.others().items()
+    }
     base = Session(model, chat=recipe.chat, offline=recipe.offline)
 
     def of_base(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
@@ -150,6 +176,9 @@ def evaluate_cells(
     for cell in trained:
         check_tuned(cell.folder, base.folder)
     took["base"] = _evaluate(base, wanted, "base", None, recipe, layout, listen, finish=of_base)
+    if prompted := few_shot(recipe, layout):
+        name = few_shot_name(recipe)
+        took[name] = _evaluate(base, [prompted], name, None, recipe, layout, listen, finish=_as_is)
     for cell in sorted(trained, key=lambda entry: not entry.adapter):
         name = cell.cell.name
         session = base if cell.adapter else Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
@@ -169,4 +198,12 @@ def evaluate_cells(
 
         adapter = cell.folder if cell.adapter else None
         took[name] = _evaluate(session, wanted, name, adapter, recipe, layout, listen, finish=of_tuned)
+    base.unload()
+    for name, folder in others.items():
+        session = Session(folder, chat=recipe.chat, offline=recipe.offline)
+        took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen, finish=_as_is)
     return took
+
+
+def _as_is(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
+    return log
