@@ -126,7 +126,7 @@ def test_a_request_that_cannot_be_said_leaves_the_sandbox_usable():
     sandbox = Sandbox()
     request = Request("d", "promptsource", {"jinja": "a ||| {{ x }}", "answer_choices": None}, "t")
     try:
-        with pytest.raises(TypeError):
+        with pytest.raises(ValueError, match="unmarshallable"):
             sandbox.render(request, [{"x": 1}], seeds=[object()], share_random=False)
         assert sandbox.render(request, [{"x": 1}], seeds=None, share_random=False)[0][0] == ["a", "1"]
     finally:
