@@ -21,8 +21,9 @@ _MAX_VARIANTS = 512
 
 
 class Prepared:
-    """A compiled Jinja template with a context that is used again for every row, since making one takes longer than
-    many a template renders.
+    """A compiled Jinja template with a context that is used again for every row.
+
+    Making a context takes longer than many a template takes to render.
 
     Args:
         template: Without loader, includes and parents.

@@ -14,10 +14,21 @@ import select
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["DRAW", "FIXED", "JSON", "PARTS", "is_plain", "pack_row", "read_frame", "unpack_row", "waiter", "write_frame"]
+__all__ = [
+    "DRAW",
+    "FIXED",
+    "JSON",
+    "PARTS",
+    "is_plain",
+    "pack_row",
+    "read_frame",
+    "unpack_row",
+    "waiter",
+    "write_frame",
+]
 
 PARTS, JSON, DRAW = b"P", b"J", b"D"
-"""First byte of what the worker says: one row's parts, divided by a unit separator; JSON; or the wish for more to draw from."""
+"""First byte of what the worker says: one row's parts, divided by unit separators; JSON; or the wish for more words."""
 
 FIXED = "fixed"
 """Stands for answer choices that are the same for every row; they are told once."""

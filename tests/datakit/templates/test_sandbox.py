@@ -39,13 +39,20 @@ HOSTILE = {
     + "{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }} ||| x",
     "many pieces": "{% for a in range(99999) %}{% for b in range(9999) %}xxxxxxxxxx{% endfor %}{% endfor %} ||| x",
     "deep recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }} ||| x",
+    "endless draws": "{% for a in range(99999) %}{% for b in range(99999) %}{% set x = [text] | choice %}{% endfor %}"
+    "{% endfor %} ||| x",
+    "code of a generator": "{{ (text for text in [1]) }} ||| x",
+    "frame of a cycler": "{{ cycler.__init__.__globals__.os.popen('id').read() }} ||| x",
+    "attribute of self": "{{ self._TemplateReference__context.environment }}{{ self.__init__ }} ||| x",
+    "attribute by map": "{{ [text] | map(attribute='__class__') | list | first | attr('mro') }} ||| x",
+    "attribute by format_map": "{{ '{t.__class__.__mro__}'.format_map({'t': text}) }} ||| x",
     "big power": "{{ (7 ** (7 ** (7 ** 7))) | string | length }} ||| x",
 }
 
 
 @pytest.fixture(scope="module")
 def quick():
-    sandbox = Sandbox(Limits(seconds=0.7))
+    sandbox = Sandbox(Limits(seconds=0.4))
     yield sandbox
     sandbox.close()
 
@@ -69,6 +76,17 @@ def test_apply_stops_an_endless_loop_within_seconds():
     with pytest.raises(TemplateError, match=r"bad.yaml:3: template 'hostile' failed: .*3 seconds of CPU time"):
         make(ENDLESS + " ||| x").apply({"text": "a"})
     assert time.monotonic() - start < 60
+
+
+def test_apply_and_choices_are_stopped_too(quick, monkeypatch):
+    monkeypatch.setattr("datakit.templates.template.shared_sandbox", lambda: quick)
+    template = make("{% if n %}" + ENDLESS + "{% endif %}{{ text * n }} ||| x", "{{ 'a' * (10 ** n) }} ||| b")
+    assert template.apply({"text": "a", "n": 0}) == ["", "x"]
+    with pytest.raises(TemplateError, match=r"more than 0\.4 seconds of CPU time"):
+        template.apply({"text": "a", "n": 1})
+    with pytest.raises(TemplateError, match=r"memory|status"):
+        template.get_answer_choices_list({"text": "a", "n": 10})
+    assert template.get_answer_choices_list({"text": "a", "n": 0}) == ["a", "b"]
 
 
 def test_only_the_row_that_does_it_is_lost():
