@@ -59,13 +59,14 @@ class _Timer:
                 self._met = 0
                 raise _TimeUp
 
-    def start(self) -> None:
-        """Begins a row."""
-        self._met = 0
+    def start(self, met: int = 0) -> None:
+        """Begins a row, or goes on with one that met so many ticks before."""
+        self._met = met
 
-    def stop(self) -> None:
-        """Ends the last row."""
-        self._met = -1
+    def stop(self) -> int:
+        """Ends or interrupts a row; the ticks it met."""
+        met, self._met = self._met, -1
+        return met
 
 
 def _limit_memory(size: int) -> None:
@@ -102,16 +103,17 @@ class _Server:
     def answer(self, frame: bytes) -> bytes:
         """The answer to one request."""
         *request, block = marshal.loads(frame)
-        reply = self._one if len(request) == 4 else self._many
-        if block is None:
-            return reply(*request)
-        drawer = Drawer(block, self._more)
-        set_source(drawer.draw)
+        drawer = None if block is None else Drawer(block, self._more)
+        set_source(drawer and drawer.draw)
         try:
-            made = reply(*request)
+            made = (self._one if len(request) == 4 else self._many)(*request)
+        except MemoryError:
+            raise
+        except (Exception, _TimeUp) as error:
+            made = _json({"error": explain(error), "key": "text", "line": None})
         finally:
-            set_source(None)
-        return bytes([drawer.used]) + made
+            self.timer.stop()
+        return made if drawer is None else bytes([drawer.used]) + made
 
     def _many(self, key: int, new: Any, only: str | None, seeds: Any, rows: list[bytes]) -> bytes:
         compiled = self.known.get(key) or self._compile(key, *new)
@@ -179,10 +181,12 @@ class _Server:
 
     def _more(self) -> bytes:
         """The next words of the generator of the process that asked."""
+        met = self.timer.stop()  # a row that is stopped between question and answer would leave the answer in the pipe
         write_frame(self.stdout, DRAW)
         block = read_frame(self.stdin)
         if block is None:
             os._exit(0)
+        self.timer.start(met)
         return block
 
 
@@ -218,11 +222,7 @@ def main(seconds: float, memory: int) -> None:
     while wait(None) and (frame := read_frame(stdin)) is not None:
         try:
             answer = server.answer(frame)
-        except MemoryError:
+        except (MemoryError, _TimeUp):
             os._exit(70)  # what is left of this process may be too small for anything; the parent starts another
-        except (Exception, _TimeUp) as error:
-            answer = _json({"error": explain(error), "key": "text", "line": None})
-        finally:
-            timer.stop()
         write_frame(stdout, answer)
     os._exit(0)
