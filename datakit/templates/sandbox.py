@@ -14,14 +14,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datakit.core.errors import TemplateError
-from datakit.templates.draws import Supply
+from datakit.templates.draws import MAX_DRAWS, Supply
 from datakit.templates.wire import DRAW, PARTS, is_plain, pack_row, read_frame, waiter, write_frame
 
 __all__ = ["Limits", "Request", "Sandbox", "shared_sandbox"]
@@ -203,16 +202,13 @@ class Sandbox:
         return answer
 
     def _with_draws(self, supply: Supply, answer: bytes | None) -> bytes | None:
-        """Hands out further blocks until the answer comes; its first byte says how much of the last one it used."""
-        end = time.monotonic() + self.limits.deadline
-        while answer is not None and answer[:1] == DRAW:
-            write_frame(self._stdin, supply.block())
-            left = end - time.monotonic()
-            answer = read_frame(self._stdout) if left > 0 and self._wait(int(left * 1000)) else None
-        if answer is None:
-            return None
-        supply.settle(answer[0])
-        return answer[1:]
+        """Hands out the generator's state if it is asked for; the answer begins with the number of words used."""
+        if answer is not None and answer[:1] == DRAW:
+            write_frame(self._stdin, supply.state())
+            answer = read_frame(self._stdout) if self._wait(self._patience) else None
+        used = MAX_DRAWS + 1 if answer is None else int.from_bytes(answer[1:5], "little")
+        supply.settle(used if used <= MAX_DRAWS else 0)
+        return None if answer is None or used > MAX_DRAWS else answer[5:]
 
     def _start(self) -> None:
         if self._process is not None and self._owner == os.getpid():

@@ -27,8 +27,9 @@ __all__ = [
     "write_frame",
 ]
 
-PARTS, JSON, DRAW = b"P", b"J", b"D"
-"""First byte of what the worker says: one row's parts, divided by unit separators; JSON; or the wish for more words."""
+PARTS, JSON, DRAW, DREW = b"P", b"J", b"D", b"U"
+"""First byte of what the worker says: one row's parts, divided by unit separators; JSON; the wish for the generator's
+state; the number of words drawn, in front of one of the first two."""
 
 FIXED = "fixed"
 """Stands for answer choices that are the same for every row; they are told once."""

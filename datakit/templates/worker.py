@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from datakit.templates.draws import Drawer
 from datakit.templates.environment import begin, set_source
 from datakit.templates.render import Compiled, CompileError, explain
-from datakit.templates.wire import DRAW, FIXED, JSON, PARTS, read_frame, unpack_row, waiter, write_frame
+from datakit.templates.wire import DRAW, DREW, FIXED, JSON, PARTS, read_frame, unpack_row, waiter, write_frame
 
 __all__ = ["main"]
 
@@ -113,7 +113,7 @@ class _Server:
             made = _json({"error": explain(error), "key": "text", "line": None})
         finally:
             self.timer.stop()
-        return made if drawer is None else bytes([drawer.used]) + made
+        return made if drawer is None else DREW + drawer.used.to_bytes(4, "little") + made
 
     def _many(self, key: int, new: Any, only: str | None, seeds: Any, rows: list[bytes]) -> bytes:
         compiled = self.known.get(key) or self._compile(key, *new)
@@ -180,14 +180,14 @@ class _Server:
         return made
 
     def _more(self) -> bytes:
-        """The next words of the generator of the process that asked."""
+        """The state of the generator of the process that asked."""
         met = self.timer.stop()  # a row that is stopped between question and answer would leave the answer in the pipe
         write_frame(self.stdout, DRAW)
-        block = read_frame(self.stdin)
-        if block is None:
+        state = read_frame(self.stdin)
+        if state is None:
             os._exit(0)
         self.timer.start(met)
-        return block
+        return state
 
 
 def _one_row(made: Any) -> bytes:
