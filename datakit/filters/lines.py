@@ -1,0 +1,90 @@
+"""Counts over the lines, words and n-grams of many texts at once, in Arrow and numpy; for the quality rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["Pieces", "duplicate_shares", "split_pieces", "top_ngram_share"]
+
+
+class Pieces:
+    """The lines (or words, paragraphs) of texts, one after another.
+
+    Attributes:
+        values: The pieces.
+        owner: Number of the text each belongs to, ascending.
+        texts: How many texts there are.
+        lengths: Characters of each piece.
+    """
+
+    def __init__(self, values: pa.Array, owner: Any, texts: int) -> None:
+        import pyarrow.compute as pc
+
+        self.values, self.owner, self.texts = values, owner, texts
+        self.lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
+
+    def per_text(self, weights: Any = None) -> Any:
+        """Pieces of each text, or the sum of their weights."""
+        import numpy as np
+
+        return np.bincount(self.owner, weights=weights, minlength=self.texts)
+
+    def matching(self, pattern: str) -> Any:
+        """Mask of pieces in which a regular expression (RE2) is found."""
+        import pyarrow.compute as pc
+
+        return pc.match_substring_regex(self.values, pattern).to_numpy(zero_copy_only=False)
+
+
+def split_pieces(texts: pa.Array, separator: str) -> Pieces:
+    """Texts cut at a regular expression; what is empty or blank is left out. Null has no pieces."""
+    import pyarrow.compute as pc
+
+    lists = pc.split_pattern_regex(pc.fill_null(texts, ""), separator)
+    values = pc.utf8_trim_whitespace(lists.flatten())
+    owner = pc.list_parent_indices(lists)
+    filled = pc.greater(pc.binary_length(values), 0)
+    return Pieces(values.filter(filled), owner.filter(filled).to_numpy(zero_copy_only=False), len(texts))
+
+
+def duplicate_shares(pieces: Pieces) -> tuple[Any, Any]:
+    """Share of a text's pieces that repeat an earlier one, and those pieces' share of all pieces' characters."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    number = pc.dictionary_encode(pieces.values).indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    both = pieces.owner.astype(np.int64) * (int(number.max(initial=0)) + 1) + number
+    again = np.ones(len(both), bool)
+    again[np.unique(both, return_index=True)[1]] = False
+    count, size = np.maximum(pieces.per_text(), 1), np.maximum(pieces.per_text(pieces.lengths), 1)
+    return pieces.per_text(again) / count, pieces.per_text(again * pieces.lengths) / size
+
+
+def top_ngram_share(words: Pieces, n: int, sizes: Any) -> Any:
+    """Characters in all occurrences of a text's most frequent word n-gram, by the text's size; 0 where none repeats."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    share = np.zeros(words.texts)
+    windows = len(words.owner) - n + 1
+    if windows < 1:
+        return share
+    number = pc.dictionary_encode(words.values).indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    inside = words.owner[:windows] == words.owner[n - 1 :]
+    key = np.zeros(windows, np.int64)
+    for k in range(n):  # numbered anew at each word, so that numbers stay small and two n-grams never share one
+        key = key * (int(number.max(initial=0)) + 1) + number[k : k + windows]
+        key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+    lengths = sum(words.lengths[k : k + windows] for k in range(n)) + n - 1
+    owner = words.owner[:windows][inside].astype(np.int64)
+    both = owner * (int(key.max(initial=0)) + 1) + key[inside]
+    _, first, counts = np.unique(both, return_index=True, return_counts=True)
+    covered = np.where(counts > 1, counts * lengths[inside][first], 0)
+    best_count, best = np.zeros(words.texts, np.int64), np.zeros(words.texts)
+    owners = owner[first]
+    np.maximum.at(best_count, owners, counts)
+    is_top = counts == best_count[owners]
+    np.maximum.at(best, owners[is_top], covered[is_top])
+    return np.minimum(best / np.maximum(sizes, 1), 1.0)
