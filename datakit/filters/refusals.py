@@ -96,7 +96,7 @@ class RefusalStep:
 
     def __init__(self, params: RefusalParams, context: StepContext) -> None:
         self.params = params
-        self._patterns = [
+        self._patterns: list[tuple[str, str, str]] = [
             (kind, f"{kind}.{language}.{k}", pattern)
             for kind in params.kinds
             for language in params.languages

@@ -119,7 +119,8 @@ def pack_row(row: Mapping[str, Any]) -> bytes:
         RecursionError, ValueError: Nested too deeply.
     """
     plain = is_plain(row)
-    return marshal.dumps((plain, row if plain else _tag(row)))
+    said: Any = (plain, row if plain else _tag(row))
+    return marshal.dumps(said)
 
 
 def unpack_row(data: bytes) -> dict[str, Any]:
@@ -150,6 +151,7 @@ def _tag(value: Any) -> Any:
         return {_TAG: kind.__name__ if kind.__module__ == "datetime" else "datetime", "value": value.isoformat()}
     if isinstance(value, decimal.Decimal):
         return {_TAG: "decimal", "value": str(value)}
+    plain: Any
     for plain in (str, bool, int, float, bytes):
         if isinstance(value, plain):
             return plain(value)

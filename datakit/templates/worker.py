@@ -104,7 +104,7 @@ class _Server:
         """The answer to one request."""
         *request, block = marshal.loads(frame)
         drawer = None if block is None else Drawer(block, self._more)
-        set_source(drawer and drawer.draw)
+        set_source(None if drawer is None else drawer.draw)
         try:
             made = (self._one if len(request) == 4 else self._many)(*request)
         except MemoryError:
