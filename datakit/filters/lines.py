@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["Pieces", "duplicate_shares", "split_pieces", "top_ngram_share"]
+__all__ = ["Pieces", "duplicate_shares", "repeated_ngram_share", "split_pieces", "top_ngram_share"]
 
 
 class Pieces:
@@ -62,29 +62,47 @@ def duplicate_shares(pieces: Pieces) -> tuple[Any, Any]:
     return pieces.per_text(again) / count, pieces.per_text(again * pieces.lengths) / size
 
 
-def top_ngram_share(words: Pieces, n: int, sizes: Any) -> Any:
-    """Characters in all occurrences of a text's most frequent word n-gram, by the text's size; 0 where none repeats."""
+def _ngrams(words: Pieces, n: int) -> tuple[Any, Any]:
+    """First word and number of every n-gram that lies in one text; two have one number where owner and words agree."""
     import numpy as np
     import pyarrow.compute as pc
 
-    share = np.zeros(words.texts)
-    windows = len(words.owner) - n + 1
-    if windows < 1:
-        return share
+    windows = max(len(words.owner) - n + 1, 0)
     number = pc.dictionary_encode(words.values).indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    inside = words.owner[:windows] == words.owner[n - 1 :]
-    key = np.zeros(windows, np.int64)
-    for k in range(n):  # numbered anew at each word, so that numbers stay small and two n-grams never share one
-        key = key * (int(number.max(initial=0)) + 1) + number[k : k + windows]
+    starts = np.flatnonzero(words.owner[:windows] == words.owner[len(words.owner) - windows :])
+    key = words.owner[starts].astype(np.int64)
+    for k in range(n):  # numbered anew at each word, so that numbers stay small and no two n-grams share one
+        key = key * (int(number.max(initial=0)) + 1) + number[starts + k]
         key = np.unique(key, return_inverse=True)[1].astype(np.int64)
-    lengths = sum(words.lengths[k : k + windows] for k in range(n)) + n - 1
-    owner = words.owner[:windows][inside].astype(np.int64)
-    both = owner * (int(key.max(initial=0)) + 1) + key[inside]
-    _, first, counts = np.unique(both, return_index=True, return_counts=True)
-    covered = np.where(counts > 1, counts * lengths[inside][first], 0)
+    return starts, key
+
+
+def top_ngram_share(words: Pieces, n: int, sizes: Any) -> Any:
+    """Characters in all occurrences of a text's most frequent word n-gram, by the text's size; 0 where none repeats."""
+    import numpy as np
+
     best_count, best = np.zeros(words.texts, np.int64), np.zeros(words.texts)
-    owners = owner[first]
+    starts, key = _ngrams(words, n)
+    _, first, counts = np.unique(key, return_index=True, return_counts=True)
+    place = starts[first]
+    lengths = np.concatenate([np.zeros(1, np.int64), np.cumsum(words.lengths)])
+    covered = np.where(counts > 1, counts * (lengths[place + n] - lengths[place] + n - 1), 0)
+    owners = words.owner[place]
     np.maximum.at(best_count, owners, counts)
     is_top = counts == best_count[owners]
     np.maximum.at(best, owners[is_top], covered[is_top])
     return np.minimum(best / np.maximum(sizes, 1), 1.0)
+
+
+def repeated_ngram_share(words: Pieces, n: int) -> Any:
+    """Share of a text's word characters that lie in an n-gram which occurred before; none counts twice."""
+    import numpy as np
+
+    starts, key = _ngrams(words, n)
+    again = np.ones(len(key), bool)
+    again[np.unique(key, return_index=True)[1]] = False
+    edges = np.zeros(len(words.owner) + 1, np.int64)
+    np.add.at(edges, starts[again], 1)
+    np.add.at(edges, starts[again] + n, -1)
+    covered = np.cumsum(edges)[:-1] > 0
+    return words.per_text(words.lengths * covered) / np.maximum(words.per_text(words.lengths), 1)

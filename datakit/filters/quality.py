@@ -6,7 +6,8 @@ default only rows of plain text are looked at: no conversation, no label.
 Sources of the rules and every threshold:
 
 * ``gopher``: Rae et al. 2021, arXiv 2112.11446, appendix A1.1 "Quality Filtering".
-* ``gopher_repetition``: the same, "Repetition Removal", table A1, without its duplicate 5- to 10-grams.
+* ``gopher_repetition``: the same, "Repetition Removal", table A1; a line, paragraph or n-gram counts as duplicate
+  from its second occurrence on.
 * ``c4``: Raffel et al. 2020, arXiv 1910.10683, section 2.2; whole rows go, single lines are never cut out.
 * ``fineweb``: Penedo et al. 2024, arXiv 2406.17557, section 3.6.
 """
@@ -23,7 +24,7 @@ from pydantic import Field
 from datakit.core import step as core
 from datakit.core.step import StepContext, StepOutput
 from datakit.filters.columns import drop_rows, view
-from datakit.filters.lines import Pieces, duplicate_shares, split_pieces, top_ngram_share
+from datakit.filters.lines import Pieces, duplicate_shares, repeated_ngram_share, split_pieces, top_ngram_share
 
 __all__ = ["RULES", "QualityParams", "QualityStep", "Rule"]
 
@@ -118,6 +119,12 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         Rule("gopher_top_2_gram", lambda m: top_ngram_share(m.words, 2, m.sizes), high=0.20),
         Rule("gopher_top_3_gram", lambda m: top_ngram_share(m.words, 3, m.sizes), high=0.18),
         Rule("gopher_top_4_gram", lambda m: top_ngram_share(m.words, 4, m.sizes), high=0.16),
+        Rule("gopher_repeated_5_grams", lambda m: repeated_ngram_share(m.words, 5), high=0.15),
+        Rule("gopher_repeated_6_grams", lambda m: repeated_ngram_share(m.words, 6), high=0.14),
+        Rule("gopher_repeated_7_grams", lambda m: repeated_ngram_share(m.words, 7), high=0.13),
+        Rule("gopher_repeated_8_grams", lambda m: repeated_ngram_share(m.words, 8), high=0.12),
+        Rule("gopher_repeated_9_grams", lambda m: repeated_ngram_share(m.words, 9), high=0.11),
+        Rule("gopher_repeated_10_grams", lambda m: repeated_ngram_share(m.words, 10), high=0.10),
     ),
     "c4": (
         Rule("c4_lorem_ipsum", lambda m: m.count("(?i)lorem ipsum"), high=0),

@@ -67,11 +67,24 @@ def top_ngram(text, n):
     return min(max(len(gram) for gram, count in counts.items() if count == most) * most / len(text), 1.0)
 
 
+def repeated_ngrams(text, n):
+    """Characters marked one by one."""
+    words = text.split()
+    seen, marked = set(), set()
+    for k in range(len(words) - n + 1):
+        gram = tuple(words[k : k + n])
+        if gram in seen:
+            marked |= {(i, j) for i in range(k, k + n) for j in range(len(words[i]))}
+        seen.add(gram)
+    return share(len(marked), sum(map(len, words)))
+
+
 def repetition(text):
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     found = dict(zip(("gopher_repeated_lines", "gopher_repeated_line_chars"), repeated(lines), strict=True))
     found |= zip(("gopher_repeated_paragraphs", "gopher_repeated_paragraph_chars"), repeated(paragraphs), strict=True)
+    found |= {f"gopher_repeated_{n}_grams": repeated_ngrams(text, n) for n in range(5, 11)}
     return found | {f"gopher_top_{n}_gram": top_ngram(text, n) for n in (2, 3, 4)}
 
 
@@ -103,6 +116,8 @@ def test_published_thresholds():
     assert (bounds["gopher_symbols"][1], bounds["gopher_bullets"][1], bounds["gopher_ellipsis"][1]) == (0.1, 0.9, 0.3)
     assert (bounds["gopher_alphabetic"][0], bounds["gopher_stop_words"][0]) == (0.8, 2)
     assert [bounds[f"gopher_top_{n}_gram"][1] for n in (2, 3, 4)] == [0.20, 0.18, 0.16]
+    repeated = [bounds[f"gopher_repeated_{n}_grams"][1] for n in range(5, 11)]
+    assert repeated == [0.15, 0.14, 0.13, 0.12, 0.11, 0.10]
     assert [bounds[f"fineweb_{name}"] for name in ("line_ends", "repeated_line_chars", "short_lines")] == [
         (0.12, None), (None, 0.1), (None, 0.67),
     ]  # fmt: skip
