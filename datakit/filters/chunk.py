@@ -81,6 +81,8 @@ def _pieces(text: str, offsets: list[tuple[int, int]], tokenizer: Tokenizer, par
         reached = end
         behind = next((k for k in range(first, len(offsets)) if offsets[k][0] >= end), len(offsets))
         back = max(behind - params.overlap, first + 1)
+        while back < behind and offsets[back][0] < offsets[back - 1][1]:  # inside a character of several tokens
+            back += 1
         following = end if not params.overlap or back >= len(offsets) else offsets[back][0]
         if params.overlap and params.whole_words:
             following = _word_start(text, following, end)

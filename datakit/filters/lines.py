@@ -24,12 +24,33 @@ class Pieces:
 
         self.values, self.owner, self.texts = values, owner, texts
         self.lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
+        self._ngrams: dict[int, tuple[Any, Any]] = {}
 
     def per_text(self, weights: Any = None) -> Any:
         """Pieces of each text, or the sum of their weights."""
         import numpy as np
 
         return np.bincount(self.owner, weights=weights, minlength=self.texts)
+
+    def ngrams(self, n: int) -> tuple[Any, Any]:
+        """First piece and number of every n-gram inside a text; equal numbers mean equal pieces of the same text."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        if n not in self._ngrams:
+            number = pc.dictionary_encode(self.values).indices.to_numpy(zero_copy_only=False).astype(np.int64)
+            if n == 1:
+                starts, key = np.arange(len(self.owner)), self.owner.astype(np.int64)
+            else:
+                starts, key = self.ngrams(n - 1)
+                inside = starts + n - 1 < len(self.owner)
+                starts, key = starts[inside], key[inside]
+                same = self.owner[starts] == self.owner[starts + n - 1]
+                starts, key = starts[same], key[same]
+            # Numbered anew at each piece, so that numbers stay small and no two n-grams share one.
+            key = key * (int(number.max(initial=0)) + 1) + number[starts + n - 1]
+            self._ngrams[n] = starts, np.unique(key, return_inverse=True)[1].astype(np.int64)
+        return self._ngrams[n]
 
     def matching(self, pattern: str) -> Any:
         """Mask of pieces in which a regular expression (RE2) is found."""
@@ -62,27 +83,12 @@ def duplicate_shares(pieces: Pieces) -> tuple[Any, Any]:
     return pieces.per_text(again) / count, pieces.per_text(again * pieces.lengths) / size
 
 
-def _ngrams(words: Pieces, n: int) -> tuple[Any, Any]:
-    """First word and number of every n-gram that lies in one text; two have one number where owner and words agree."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    windows = max(len(words.owner) - n + 1, 0)
-    number = pc.dictionary_encode(words.values).indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    starts = np.flatnonzero(words.owner[:windows] == words.owner[len(words.owner) - windows :])
-    key = words.owner[starts].astype(np.int64)
-    for k in range(n):  # numbered anew at each word, so that numbers stay small and no two n-grams share one
-        key = key * (int(number.max(initial=0)) + 1) + number[starts + k]
-        key = np.unique(key, return_inverse=True)[1].astype(np.int64)
-    return starts, key
-
-
 def top_ngram_share(words: Pieces, n: int, sizes: Any) -> Any:
     """Characters in all occurrences of a text's most frequent word n-gram, by the text's size; 0 where none repeats."""
     import numpy as np
 
     best_count, best = np.zeros(words.texts, np.int64), np.zeros(words.texts)
-    starts, key = _ngrams(words, n)
+    starts, key = words.ngrams(n)
     _, first, counts = np.unique(key, return_index=True, return_counts=True)
     place = starts[first]
     lengths = np.concatenate([np.zeros(1, np.int64), np.cumsum(words.lengths)])
@@ -98,7 +104,7 @@ def repeated_ngram_share(words: Pieces, n: int) -> Any:
     """Share of a text's word characters that lie in an n-gram which occurred before; none counts twice."""
     import numpy as np
 
-    starts, key = _ngrams(words, n)
+    starts, key = words.ngrams(n)
     again = np.ones(len(key), bool)
     again[np.unique(key, return_index=True)[1]] = False
     edges = np.zeros(len(words.owner) + 1, np.int64)

@@ -30,6 +30,7 @@ __all__ = ["RULES", "QualityParams", "QualityStep", "Rule"]
 
 RuleSet = Literal["gopher", "gopher_repetition", "c4", "fineweb"]
 
+_BATCH = 2000
 _STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _TERMINAL = r"""[.!?…。？！"'”’][\s]*$"""
 
@@ -192,20 +193,28 @@ class QualityStep:
                 chosen = chosen & pc.is_null(table.column(column)).to_numpy().astype(bool)
         self._looked += int(chosen.sum())
         self._left += int(table.num_rows - chosen.sum())
-        measured = _Measured(texts.filter(pa.array(chosen)))
         place = np.flatnonzero(chosen)
-        reasons: dict[int, str] = {}
-        values: dict[int, dict[str, float]] = {}
+        found: dict[int, tuple[str, dict[str, float]]] = {}
+        for start in range(0, len(place), _BATCH):
+            rows = place[start : start + _BATCH]
+            found |= {int(rows[k]): broken for k, broken in self._broken(texts.take(pa.array(rows))).items()}
+        reasons = {row: reason for row, (reason, _) in found.items()}
+        return drop_rows(self.name, table, reasons, lambda row: found[row][1])
+
+    def _broken(self, texts: pa.Array) -> dict[int, tuple[str, dict[str, float]]]:
+        """Position of a text to the first rule it breaks and the evidence."""
+        import numpy as np
+
+        measured = _Measured(texts)
+        broken: dict[int, tuple[str, dict[str, float]]] = {}
         for rule in self.params.rules():
             found = np.asarray(rule.measure(measured), dtype=np.float64)
-            for bound, out in (("min", rule.low is not None and found < rule.low),
-                               ("max", rule.high is not None and found > rule.high)):  # fmt: skip
-                for k in np.flatnonzero(out).tolist() if out is not False else ():
-                    if place[k] not in reasons:
-                        limit = rule.low if bound == "min" else rule.high
-                        reasons[int(place[k])] = rule.reason
-                        values[int(place[k])] = {"value": round(float(found[k]), 4), bound: float(limit or 0)}
-        return drop_rows(self.name, table, reasons, lambda row: values[row])
+            for name, limit in (("min", rule.low), ("max", rule.high)):
+                if limit is None:
+                    continue
+                for k in np.flatnonzero(found < limit if name == "min" else found > limit).tolist():
+                    broken.setdefault(k, (rule.reason, {"value": round(float(found[k]), 4), name: float(limit)}))
+        return broken
 
     def notes(self) -> list[str]:
         """How many rows were looked at: most data sets of instructions have none."""

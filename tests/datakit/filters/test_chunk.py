@@ -75,3 +75,11 @@ def test_parameters():
     for wrong in ({"tokens": 10}, {"tokens": 10, "overlap": 6, "tokenizer": "x"}, {"tokens": 3, "tokenizer": "x"}):
         with pytest.raises(ValidationError):
             ChunkParams(**wrong)
+
+
+def test_nasty_rows_go_through(nasty, context):
+    table = to_table(nasty)
+    output = ChunkStep(ChunkParams(tokens=64, overlap=8, tokenizer="pocket"), context).apply(table)
+    output.balance("chunk", table.num_rows)
+    assert set(output.table.column("group").to_pylist()) == set(table.column("group").to_pylist())
+    assert sum(line["action"] == "created" for line in output.ledger.to_pylist()) > 100  # the word of 100,000 letters
