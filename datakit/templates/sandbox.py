@@ -102,18 +102,26 @@ class Sandbox:
         """Parts or answer choices of one row, or the text of an error. Arguments and errors as of :meth:`render`."""
         with self._lock:
             try:
-                key = self._known.get(request.digest) if self._owner == os.getpid() else None
-                if key is not None and type(row) is dict and is_plain(row):
-                    answer = self._exchange(share_random, key, choices, seed, row)
-                else:
-                    only = "choices" if choices else "parts"
-                    answer = self._ask(request, [_packed(row)], only, (seed,), share_random)
+                answer = self._ask_one(request, row, seed, share_random, choices)
             except _Died as error:
                 return f"it was stopped: {error}"
         if answer[:1] == PARTS:
             return answer[1:].decode("utf-8", "surrogatepass").split("\x1f")
         outcome: list[str] | str | None = self._rows(request, answer)[0]
         return outcome
+
+    def _ask_one(
+        self, request: Request, row: Mapping[str, Any], seed: int | None, share_random: bool, choices: bool
+    ) -> bytes:
+        key = self._known.get(request.digest) if self._owner == os.getpid() else None
+        try:
+            if key is not None and type(row) is dict and is_plain(row):
+                return self._exchange(share_random, key, choices, seed, row)
+        except BrokenPipeError:  # it ended while nobody asked anything of it
+            self.close()
+        except (RecursionError, ValueError):
+            raise TemplateError("the row is nested too deeply") from None
+        return self._ask(request, [_packed(row)], "choices" if choices else "parts", (seed,), share_random)
 
     def render(
         self, request: Request, rows: Sequence[Mapping[str, Any]], *, seeds: Sequence[int] | None, share_random: bool
@@ -238,6 +246,7 @@ class Sandbox:
     def close(self) -> int | None:
         """Ends the worker process; the next request starts another. Returns its status."""
         process, self._process = self._process, None
+        self._known = {}
         if process is None or self._owner != os.getpid():
             return None
         atexit.unregister(self.close)

@@ -8,7 +8,7 @@ import pytest
 
 from datakit.core.errors import TemplateError
 from datakit.templates import Template
-from datakit.templates.sandbox import Limits, Request, Sandbox
+from datakit.templates.sandbox import Limits, Request, Sandbox, shared_sandbox
 
 
 def make(jinja, answer_choices=None):
@@ -123,6 +123,29 @@ def test_a_killed_worker_is_started_again():
         assert template.render([{"text": "2"}], sandbox=sandbox)[0].parts == ("2", "b")
     finally:
         sandbox.close()
+
+
+def test_apply_starts_a_killed_worker_again():
+    template = make("{{ text }} ||| b")
+    for k in range(3):
+        assert template.apply({"text": str(k)}) == [str(k), "b"]
+        process = shared_sandbox()._process
+        os.kill(process.pid, 9)
+        process.wait()
+    shared_sandbox().close()
+    assert template.apply({"text": "c"}) == ["c", "b"]
+    assert make("{{ text }}{{ text * (10 ** 9) }}").render([{"text": "a"}])[0].error
+    assert template.apply({"text": "d"}) == ["d", "b"]
+
+
+def test_a_row_that_is_nested_too_deeply_is_an_error():
+    template, deep = make("{{ text }} ||| b"), []
+    for _ in range(5000):
+        deep = [deep]
+    for _ in range(2):
+        with pytest.raises(TemplateError, match="nested too deeply"):
+            template.apply({"text": deep})
+        assert template.apply({"text": "c"}) == ["c", "b"]
 
 
 def test_a_worker_that_does_not_answer_is_killed():
