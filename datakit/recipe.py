@@ -39,10 +39,18 @@ TOP_LEVEL = ("format", "name", "seeds", "data", "model", "chat", "arms", "evalua
 STEPS = Registry(
     "datakit.steps",
     {
+        "balance": "datakit.filters.balance:BalanceStep",
+        "chunk": "datakit.filters.chunk:ChunkStep",
         "dedup": "datakit.dedup.step:DedupStep",
         "filter": "datakit.filters.function:FilterStep",
+        "language": "datakit.filters.language:LanguageStep",
+        "length": "datakit.filters.length:LengthStep",
         "mix": "datakit.mixing.mix:MixStep",
+        "overlap": "datakit.filters.overlap:OverlapStep",
         "pii": "datakit.pii.step:PiiStep",
+        "quality": "datakit.filters.quality:QualityStep",
+        "refusals": "datakit.filters.refusals:RefusalStep",
+        "select": "datakit.filters.select:SelectStep",
         "split": "datakit.mixing.split:SplitStep",
         "template": "datakit.templates.step:TemplateStep",
     },
