@@ -14,7 +14,7 @@ from datakit.core.errors import StepError
 from datakit.core.registry import suggest
 from datakit.core.require import require
 
-__all__ = ["ENTITIES", "LANGUAGE_REGIONS", "Entity", "pattern_recognizers", "regions_of", "wanted_entities"]
+__all__ = ["ENTITIES", "LANGUAGE_REGIONS", "Entity", "load_presidio", "pattern_recognizers", "regions_of", "wanted_entities"]
 
 # Regions whose phone numbers and documents are looked for unless a recipe names others. Each region costs time.
 LANGUAGE_REGIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -139,7 +139,7 @@ def pattern_recognizers(entities: Iterable[str]) -> dict[str, Any]:
     Raises:
         MissingDependency: Presidio is not installed.
     """
-    presidio, predefined = _presidio()
+    presidio, predefined = load_presidio()
     found: dict[str, Any] = {}
     for name in entities:
         kind = ENTITIES[name]
@@ -163,7 +163,12 @@ def _in_ascii(regex: str) -> str:
     return regex.replace(r"\b", _BOUNDARY).replace(r"[\w:]", "[A-Za-z0-9_:]")
 
 
-def _presidio() -> tuple[Any, Any]:
+def load_presidio() -> tuple[Any, Any]:
+    """Presidio and its predefined recognisers, imported without noise, network or GPU.
+
+    Raises:
+        MissingDependency: Presidio is not installed.
+    """
     device = os.environ.get("PRESIDIO_DEVICE")
     os.environ["PRESIDIO_DEVICE"] = device or "cpu"  # or its import takes memory on a GPU to try it
     try:
