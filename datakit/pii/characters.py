@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BATCH", "Batch", "Bools", "ahead", "run_of"]
+__all__ = ["BATCH", "Batch", "Bools", "ahead", "behind", "run_of"]
 
 BATCH: Final = 1 << 18  # characters looked at together; a longer text is a batch of its own
 _ALL: Final = 0x110000
@@ -17,7 +17,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 # Bits of the table. The classes are those of the ``regex`` module with IGNORECASE, in which [a-z] has more than 26
 # letters: a gate must let through whatever the pattern behind it accepts.
-_DIGIT, _LETTER, _WORD, _HEX, _HOST, _PHONE = 1, 2, 4, 8, 16, 32
+_DIGIT, _LETTER, _WORD, _HEX, _HOST, _PHONE, _ASCII_WORD = 1, 2, 4, 8, 16, 32, 64
 
 
 @lru_cache(maxsize=1)
@@ -43,6 +43,7 @@ def _table() -> NDArray[np.uint8]:
     table[128:] |= np.where((table[128:] & _LETTER) == 0, _PHONE, 0).astype(np.uint8)
     for character in "0123456789 -./()[]~+xX":
         table[ord(character)] |= _PHONE
+    table[:128] |= np.where(table[:128] & _WORD, _ASCII_WORD, 0).astype(np.uint8)
     return table
 
 
@@ -69,6 +70,7 @@ class Batch:
         self.hex = (classes & _HEX) != 0
         self.host = (classes & _HOST) != 0
         self.phone = (classes & _PHONE) != 0
+        self.ascii_word = (classes & _ASCII_WORD) != 0
 
     def any_of(self, characters: str) -> Bools:
         """Where one of some ASCII characters stands."""
@@ -99,4 +101,11 @@ def ahead(places: Bools, by: int) -> Bools:
     moved = np.zeros_like(places)
     if by < len(places):
         moved[: len(places) - by] = places[by:]
+    return moved
+
+
+def behind(places: Bools, by: int) -> Bools:
+    """What holds so many characters before."""
+    moved = np.zeros_like(places)
+    moved[by:] = places[: len(places) - by]
     return moved

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from datakit.pii.characters import Batch, Bools, ahead, run_of
+from datakit.pii.characters import Batch, Bools, ahead, behind, run_of
 
 __all__ = ["GATES", "Gate", "gates"]
 
@@ -48,10 +48,13 @@ def _date(batch: Batch) -> Bools:
 
 
 def _license(batch: Batch) -> Bools:
-    mixed = (batch.letter & ahead(batch.digit, 1)) | (batch.digit & ahead(batch.letter, 1))
+    letter, digit = batch.letter, batch.digit
+    first = letter & ~behind(batch.ascii_word, 1)  # all but three forms begin with a letter at a word's beginning
+    begins = first & (ahead(digit, 1) | (ahead(letter, 1) & ahead(digit, 2)))
+    inside = letter & ahead(run_of(digit, 4), 1)  # 12ABC12345, 123AB1234; the others have six digits
     # "|A-Z]{2}[0-9]{2,5}|" in the stock pattern lacks its opening bracket: it asks for "A-Z]]" before the digits.
-    odd = batch.any_of("]") & ahead(batch.digit, 1)
-    return batch.texts_with(mixed | odd | run_of(batch.digit, 6))
+    odd = batch.any_of("]") & ahead(digit, 1)
+    return batch.texts_with(begins | inside | odd | run_of(digit, 6))
 
 
 def _medical(batch: Batch) -> Bools:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["bare_hosts"]
+__all__ = ["bare_hosts", "quoted_host"]
 
 _REACH: Final = 253  # most characters of a host in the pattern
 
 
-def bare_hosts(pattern: Any, host: frozenset[str], text: str) -> Iterator[tuple[int, int]]:
+def bare_hosts(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
     """Places of all matches of the stock pattern "Non schema URL", as its ``finditer`` gives them.
 
     The pattern is ``(www..)?[host]{1,253}[.](endings)(/path)?``. In a run of host characters of at most 253 a match
@@ -19,9 +20,9 @@ def bare_hosts(pattern: Any, host: frozenset[str], text: str) -> Iterator[tuple[
 
     Args:
         pattern: The compiled pattern.
-        host: Characters of the class ``[host]``.
         text: Searched.
     """
+    host = _host_characters()
     position, length = 0, len(text)
     while True:
         dot = text.find(".", max(position, 1))
@@ -41,3 +42,20 @@ def bare_hosts(pattern: Any, host: frozenset[str], text: str) -> Iterator[tuple[
         else:
             yield match.span()
             position = match.end()
+
+
+@lru_cache(maxsize=1)
+def quoted_host() -> Any:
+    """What every match of "Quoted Non-schema URL" begins with."""
+    import regex
+
+    return regex.compile(r"""["'][a-z0-9.\-]+\.[a-z]""", regex.IGNORECASE)
+
+
+@lru_cache(maxsize=1)
+def _host_characters() -> frozenset[str]:
+    """``[a-z0-9.-]`` as the regex module reads it with IGNORECASE: two letters beyond ASCII are in it."""
+    import regex
+
+    every = "".join(map(chr, range(0x10000)))
+    return frozenset(regex.findall(r"[a-z0-9.\-]", every, regex.IGNORECASE))

@@ -17,6 +17,7 @@ __all__ = ["Numbers", "phone_numbers"]
 
 _PLAIN: Final = re.compile(r"[0-9 \-./()\[\]]*")
 _DIGITS: Final = re.compile(r"[^0-9]+")
+_SHORTEST: Final = 4  # digits of the shortest valid number of any region, a German pager's
 _KINDS: Final = (
     "fixed_line",
     "mobile",
@@ -62,16 +63,18 @@ class Numbers:
         self._whole = re.compile(f"(?:{national})")
         self._ending = re.compile(f"[0-9]+?(?:{national})")
 
-    def possible(self, candidate: str) -> bool:
-        """Whether the parser could take it; False is certain."""
-        if self._open or not _PLAIN.fullmatch(candidate):
+    def possible(self, digits: str | None) -> bool:
+        """Whether the parser could take a candidate with these digits (None: not plain); False is certain."""
+        if digits is None or self._open or self._whole.fullmatch(digits):
             return True
-        digits = _DIGITS.sub("", candidate)
         if self._abroad is not None and self._abroad.match(digits):
             return True
-        if self._whole.fullmatch(digits):
-            return True
         return self._before.match(digits) is not None and self._ending.fullmatch(digits) is not None
+
+
+def _plain_digits(candidate: str) -> str | None:
+    """The digits of a candidate without plus sign, letters and extension; None for others."""
+    return _DIGITS.sub("", candidate) if _PLAIN.fullmatch(candidate) else None
 
 
 @lru_cache(maxsize=256)
@@ -88,14 +91,18 @@ def _matchers() -> tuple[Any, Any]:
         numbers: Numbers
 
         def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-            return super()._parse_and_verify(candidate, offset) if self.numbers.possible(candidate) else None
+            possible = self.numbers.possible(_plain_digits(candidate))
+            return super()._parse_and_verify(candidate, offset) if possible else None
 
     class Survey(phonenumbers.PhoneNumberMatcher):  # type: ignore[misc]
         left: list[Numbers]
         found: list[Numbers]
 
         def _parse_and_verify(self, candidate: str, offset: int) -> None:
-            for numbers in [numbers for numbers in self.left if numbers.possible(candidate)]:
+            digits = _plain_digits(candidate)
+            if digits is not None and len(digits) < _SHORTEST:
+                return
+            for numbers in [numbers for numbers in self.left if numbers.possible(digits)]:
                 self.left.remove(numbers)
                 self.found.append(numbers)
 

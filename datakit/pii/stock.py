@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from datakit.core.errors import StepError
 from datakit.pii.characters import BATCH, Batch
 from datakit.pii.gates import gates
-from datakit.pii.hosts import bare_hosts
+from datakit.pii.hosts import bare_hosts, quoted_host
 from datakit.pii.numbers import phone_numbers
 from datakit.pii.recognizers import load_presidio
 from datakit.pii.span import Span
 
-__all__ = ["Stock", "offline_domains"]
+__all__ = ["Stock", "offline_domains", "stock"]
 
-_LANGUAGES: Final = ("en", "ko", "de", "es", "fr", "it", "pl", "pt", "ja", "nl", "zh")
+
+@lru_cache(maxsize=4)
+def stock(language: str) -> Stock:
+    """The stock recognisers of a language; made once."""
+    return Stock(language)
 
 
 class Stock:
@@ -94,8 +99,8 @@ class Stock:
 
 def _possible_address(name: str, text: str) -> bool:
     """Whether a URL pattern of that name has what it cannot do without."""
-    if "Quoted" in name and '"' not in text and "'" not in text:
-        return False
+    if name == "Quoted Non-schema URL":
+        return quoted_host().search(text) is not None
     return "://" in text if name in ("Standard Url", "Quoted URL") else True
 
 
@@ -108,7 +113,7 @@ def _matches(part: Any, pattern: Any, text: str) -> Iterator[Span]:
         pattern.compiled_with_flags = flags
         pattern.compiled_regex = regex.compile(pattern.regex, flags=flags)
     if pattern.name == "Non schema URL":
-        places = bare_hosts(pattern.compiled_regex, _host_characters(), text)
+        places = bare_hosts(pattern.compiled_regex, text)
     else:
         places = (match.span() for match in pattern.compiled_regex.finditer(text))
     for start, end in places:
@@ -144,19 +149,6 @@ def _overlapping(kept: list[Span], span: Span) -> Iterator[Span]:
         if other.entity != span.entity:
             return
         yield other
-
-
-_host: list[frozenset[str]] = []
-
-
-def _host_characters() -> frozenset[str]:
-    """``[a-z0-9.\\-]`` as the regex module reads it with IGNORECASE: two letters beyond ASCII are in it."""
-    if not _host:
-        import regex
-
-        every = "".join(map(chr, range(0x10000)))
-        _host.append(frozenset(regex.findall(r"[a-z0-9.\-]", every, regex.IGNORECASE)))
-    return _host[0]
 
 
 def offline_domains() -> None:
