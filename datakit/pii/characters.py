@@ -25,7 +25,7 @@ def _table() -> NDArray[np.uint8]:
     """Classes of every code point."""
     import re
 
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     every = "".join(map(chr, range(_ALL)))
     table = np.zeros(_ALL, np.uint8)

@@ -47,7 +47,7 @@ def bare_hosts(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=1)
 def quoted_host() -> Any:
     """What every match of "Quoted Non-schema URL" begins with."""
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     return regex.compile(r"""["'][a-z0-9.\-]+\.[a-z]""", regex.IGNORECASE)
 
@@ -55,7 +55,7 @@ def quoted_host() -> Any:
 @lru_cache(maxsize=1)
 def _host_characters() -> frozenset[str]:
     """``[a-z0-9.-]`` as the regex module reads it with IGNORECASE: two letters beyond ASCII are in it."""
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     every = "".join(map(chr, range(0x10000)))
     return frozenset(regex.findall(r"[a-z0-9.\-]", every, regex.IGNORECASE))

@@ -108,7 +108,7 @@ def _matches(part: Any, pattern: Any, text: str) -> Iterator[Span]:
     """Findings of one pattern with the scores of ``PatternRecognizer.analyze``."""
     flags = part.global_regex_flags
     if not pattern.compiled_regex or pattern.compiled_with_flags != flags:
-        import regex
+        import regex  # type: ignore[import-untyped]
 
         pattern.compiled_with_flags = flags
         pattern.compiled_regex = regex.compile(pattern.regex, flags=flags)

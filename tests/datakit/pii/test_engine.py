@@ -53,7 +53,7 @@ def test_names_by_a_spacy_pipeline_are_replaced_in_every_column_and_row(spacy_fo
     assert new[1].fields == {"by": fake, "n": "Runa Oakleys"}
     assert "Falk" not in new[2].text
     assert "a@example.org" not in new[2].text
-    assert step.notes() == [f"names, places and organisations were looked for by spacy:names"]
+    assert step.notes() == ["names, places and organisations were looked for by spacy:names"]
     changed = PiiStep(PiiStep.Params(engine=f"spacy:{spacy_folder}"))
     before = changed.fingerprint()
     (spacy_folder / "meta.json").write_text((spacy_folder / "meta.json").read_text() + "\n")
