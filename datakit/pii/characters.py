@@ -74,7 +74,7 @@ class Batch:
 
     def any_of(self, characters: str) -> Bools:
         """Where one of some ASCII characters stands."""
-        found = self.codes == ord(characters[0])
+        found: Bools = self.codes == ord(characters[0])
         for character in characters[1:]:
             found |= self.codes == ord(character)
         return found

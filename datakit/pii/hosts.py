@@ -55,7 +55,7 @@ def quoted_host() -> Any:
 @lru_cache(maxsize=1)
 def _host_characters() -> frozenset[str]:
     """``[a-z0-9.-]`` as the regex module reads it with IGNORECASE: two letters beyond ASCII are in it."""
-    import regex  # type: ignore[import-untyped]
+    import regex
 
     every = "".join(map(chr, range(0x10000)))
     return frozenset(regex.findall(r"[a-z0-9.\-]", every, regex.IGNORECASE))

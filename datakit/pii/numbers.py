@@ -42,7 +42,7 @@ class Numbers:
     def __init__(self, region: str) -> None:
         import phonenumbers
 
-        known = phonenumbers.PhoneMetadata.metadata_for_region(region)
+        known: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
         self.region = region
         rule = known.national_prefix_transform_rule
         # A rule that writes digits of its own: the number is no ending of the candidate.
@@ -87,14 +87,14 @@ def _matchers() -> tuple[Any, Any]:
     """The library's matcher with the check before its parser; and one that only notes which regions are possible."""
     import phonenumbers
 
-    class Spared(phonenumbers.PhoneNumberMatcher):  # type: ignore[misc]
+    class Spared(phonenumbers.PhoneNumberMatcher):
         numbers: Numbers
 
         def _parse_and_verify(self, candidate: str, offset: int) -> Any:
             possible = self.numbers.possible(_plain_digits(candidate))
             return super()._parse_and_verify(candidate, offset) if possible else None
 
-    class Survey(phonenumbers.PhoneNumberMatcher):  # type: ignore[misc]
+    class Survey(phonenumbers.PhoneNumberMatcher):
         left: list[Numbers]
         found: list[Numbers]
 
