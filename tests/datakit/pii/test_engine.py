@@ -58,39 +58,6 @@ def test_names_by_a_spacy_pipeline_are_replaced_in_every_column_and_row(spacy_fo
     assert changed.fingerprint() != before
 
 
-@pytest.mark.slow
-def test_a_hugging_face_classifier(tmp_path):
-    import torch
-    from transformers import BertConfig, BertForTokenClassification, BertTokenizerFast
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "runa", "says", "hello"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    tokenizer = BertTokenizerFast(vocab=str(tmp_path / "vocab.txt"))
-    labels = {0: "O", 1: "B-PER"}
-    config = BertConfig(
-        vocab_size=8,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        id2label=labels,
-        label2id={name: number for number, name in labels.items()},
-    )
-    torch.manual_seed(0)
-    model = BertForTokenClassification(config)
-    batch = tokenizer(["runa says hello", "hello runa says"], return_tensors="pt")
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(60):
-        loss = model(**batch, labels=(batch["input_ids"] == 5).long()).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    model.save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    (spans,) = scan(["runa says hello"], engine=f"hf:{tmp_path / 'model'}")
-    assert [(span.entity, span.start, span.end) for span in spans] == [("PERSON", 0, 4)]
-
-
 def test_engines_that_cannot_be(tmp_path):
     with pytest.raises(ValidationError, match=r"spacy:MODEL, hf:MODEL or gliner:MODEL"):
         PiiStep.Params(engine="en_core_web_sm")
