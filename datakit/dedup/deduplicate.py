@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from datakit.core.errors import StepError
-from datakit.dedup.cluster import OnConflict, cluster
-from datakit.dedup.minhash import Texts, as_list, signatures
+from datakit.dedup.cluster import OnConflict, Rows, cluster_rows
 from datakit.dedup.result import DedupResult
+from datakit.dedup.source import TextSource
+from datakit.text.column import TextColumn, Texts
+from datakit.text.kernel import Scheme
 from datakit.text.script import Unit
 
 if TYPE_CHECKING:
@@ -56,21 +58,20 @@ def deduplicate(
     Raises:
         StepError: A setting out of range, or lengths that differ.
     """
-    values = as_list(texts)
+    column = TextColumn(texts)
     _check(threshold, ngram, num_perm, seed)
     for name, given in (("by", by), ("ids", ids), ("labels", labels)):
-        if given is not None and len(given) != len(values):
-            raise StepError(f"'{name}' has {len(given)} entries for {len(values)} texts")
+        if given is not None and len(given) != len(column):
+            raise StepError(f"'{name}' has {len(given)} entries for {len(column)} texts")
     if keep == "best" and by is None:
         raise StepError("keep 'best' needs a score for every text", hint="Give by=")
-    exact = threshold >= 1.0
-    return cluster(
-        signatures(values, num_perm=1 if exact else num_perm, ngram=None if exact else ngram, unit=unit, seed=seed),
-        threshold=threshold,
-        rank=_rank(values, keep, by, ids),
+    rows = Rows.of(
+        len(column),
+        rank=keep_order(column, keep, by, ids),
         labels=None if labels is None else _numbers(labels),
         on_conflict=on_conflict,
     )
+    return cluster_rows(TextSource(column, Scheme(ngram, unit, num_perm, seed)), rows, threshold=threshold)
 
 
 def _check(threshold: float, ngram: int, num_perm: int, seed: int) -> None:
@@ -84,25 +85,25 @@ def _check(threshold: float, ngram: int, num_perm: int, seed: int) -> None:
         raise StepError(f"seed {seed} is not in [0, 2^32)")
 
 
-def _rank(
-    texts: list[str | None], keep: Keep, by: Sequence[float | None] | None, ids: Sequence[str] | None
+def keep_order(
+    column: TextColumn, keep: Keep, by: Sequence[float | None] | None, ids: Sequence[str] | None
 ) -> NDArray[np.int64]:
-    """Place of each text in keep order."""
+    """Place of each text in keep order: by worth, the highest first, ties by id; ``first`` is their own order."""
     import numpy as np
 
-    def worth(index: int) -> float:
-        if keep == "longest":
-            return len(texts[index] or "")
-        score = by[index] if keep == "best" and by is not None else 0.0
-        return float("-inf") if score is None or score != score else score
-
-    def tie(index: int) -> tuple[str, int]:
-        # "first" is the order of the texts itself: no ties
-        return ("" if ids is None or keep == "first" else ids[index], index)
-
-    order = sorted(range(len(texts)), key=lambda index: (-worth(index), tie(index)))
-    rank = np.empty(len(texts), dtype=np.int64)
-    rank[order] = np.arange(len(texts))
+    count = len(column)
+    if keep == "first":
+        return np.arange(count)
+    if keep == "longest":
+        worth = column.characters().astype(np.float64)
+    else:
+        worth = np.array([float("-inf") if score is None else score for score in by or ()], dtype=np.float64)
+        worth[np.isnan(worth)] = float("-inf")
+    place = np.arange(count)
+    if ids is not None:
+        place[np.array(sorted(range(count), key=ids.__getitem__), dtype=np.int64)] = np.arange(count)
+    rank = np.empty(count, dtype=np.int64)
+    rank[np.lexsort((place, -worth))] = np.arange(count)
     return rank
 
 
