@@ -55,6 +55,7 @@ def candidate_pairs(
 
     numbers = np.arange(len(keys), dtype=np.uint64)
     pairs = np.empty((max(min(room, MAX_ALL_PAIRS * len(keys) // 2 + 1), MAX_ALL_PAIRS**2), 2), dtype=np.uint32)
+    used = 0
     for band in range(keys.shape[1]):
         ordered = keys[:, band].astype(np.uint64)
         ordered <<= np.uint64(32)
@@ -62,6 +63,8 @@ def candidate_pairs(
         ordered.sort()
         start = 0
         while start < len(ordered):
-            start, used = new_pairs(ordered, start, keys, band, fixed, MAX_ALL_PAIRS, crowd, pairs)
-            if used:
+            start, used = new_pairs(ordered, start, keys, band, fixed, MAX_ALL_PAIRS, crowd, pairs, used)
+            if start < len(ordered):
                 yield pairs[:used].astype(np.int64)
+                used = 0
+    yield pairs[:used].astype(np.int64)

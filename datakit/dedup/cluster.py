@@ -114,15 +114,11 @@ def cluster_rows(source: Source, rows: Rows, *, threshold: float) -> DedupResult
     edges, neighbours = _verified(source, nodes, keys, threshold)
     graph = Graph(nodes, edges, neighbours)
     dropped, conflicts = graph.settle(on_conflict=rows.on_conflict)
-    found = outcome(
-        nodes, graph.edges, dropped, conflicts, rows.rank, whole, fixed=rows.fixed, threshold=threshold
-    )
+    found = outcome(nodes, graph.edges, dropped, conflicts, rows.rank, whole, fixed=rows.fixed, threshold=threshold)
     return replace(found, _again=lambda other: cluster_rows(source, rows, threshold=other))
 
 
-def _verified(
-    source: Source, nodes: Nodes, keys: NDArray[np.uint32], threshold: float
-) -> tuple[Edges, Neighbours]:
+def _verified(source: Source, nodes: Nodes, keys: NDArray[np.uint32], threshold: float) -> tuple[Edges, Neighbours]:
     """Verified pairs of nodes in small buckets, and who finds those in large ones."""
     import numpy as np
 

@@ -40,7 +40,7 @@ def _agree(keys: NDArray[np.uint32], left: int, right: int, bands: int) -> bool:
 @jit
 def new_pairs(
     ordered: NDArray[np.uint64], start: int, keys: NDArray[np.uint32], band: int, fixed: int, limit: int, crowd: Flags,
-    pairs: NDArray[np.uint32],
+    pairs: NDArray[np.uint32], used: int,
 ) -> tuple[int, int]:  # fmt: skip
     """All pairs of each bucket of one band that no earlier band has brought.
 
@@ -53,11 +53,12 @@ def new_pairs(
         limit: Largest bucket that is taken apart into pairs; the nodes of larger ones are marked in ``crowd``.
         crowd: See above.
         pairs: Room for (node, node), at least ``limit * limit / 2``.
+        used: How many stand there already.
 
     Returns:
         Where to go on (the end when done), and how many pairs there are.
     """
-    count, used = len(ordered), 0
+    count = len(ordered)
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
     while start < count:
         key = ordered[start] >> half

@@ -47,9 +47,7 @@ class Verifier:
             step = min(2 * step, _MAX_PAIRS)
         return found
 
-    def _similarities(
-        self, rows: NDArray[np.int64], pairs: NDArray[np.int64], threshold: float
-    ) -> NDArray[np.float64]:
+    def _similarities(self, rows: NDArray[np.int64], pairs: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
         import numpy as np
 
         from datakit.dedup.compiled import similarities

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
@@ -34,6 +34,7 @@ class Piece:
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     present: NDArray[np.bool_] | None = None
+    _is_ascii: list[bool] = field(default_factory=list, repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -42,8 +43,10 @@ class Piece:
         """Whether no byte of its texts is above 127; a slice is judged by its own part of the bytes."""
         import numpy as np
 
-        inside = self.data[self.offsets[0] : self.offsets[-1]]
-        return not len(inside) or int(inside.view(np.int8).min()) >= 0
+        if not self._is_ascii:
+            inside = self.data[self.offsets[0] : self.offsets[-1]]
+            self._is_ascii.append(not len(inside) or int(inside.view(np.int8).min()) >= 0)
+        return self._is_ascii[0]
 
     def text(self, index: int) -> str:
         """One text; surrogates that a list brought along come back."""

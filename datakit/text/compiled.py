@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from datakit.text.jit import jit
+from datakit.text.jit import inlined, jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ _S33 = np.uint64(33)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
-@jit
+@inlined
 def mix(value: Any) -> Any:
     """MurmurHash3's 64-bit finaliser, a bijection."""
     value = (value ^ (value >> _S33)) * _M1
@@ -41,14 +41,14 @@ def mix(value: Any) -> Any:
     return value ^ (value >> _S33)
 
 
-@jit
+@inlined
 def _fmix32(value: Any) -> Any:
     value = np.uint32((value ^ (value >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     value = np.uint32((value ^ (value >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(value ^ (value >> np.uint32(16)))
 
 
-@jit
+@inlined
 def _decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
     """Code point at a byte and where the next one begins; what is no UTF-8 is U+FFFD, never read past the end."""
     c = np.int64(data[i])
@@ -61,7 +61,7 @@ def _decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
     return (code if code < 0x110000 else 0xFFFD), i + size
 
 
-@jit
+@inlined
 def _character(
     data: Bytes, i: int, end: int, points: Halves, class_roles: Bytes, trusted: bool, order: Any
 ) -> tuple[Any, Any, int, Any]:
@@ -187,7 +187,7 @@ def sketch(
 
     Texts that must be normalised first are marked in ``slow`` and left out.
     """
-    roles, terms, points, class_roles, trusted = rules
+    roles, terms, points, class_roles, trusted = rules  # once: taking an array from a tuple counts references
     units, shingles = np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     hashes, row = np.empty(1024, np.uint32), np.empty(len(a), np.uint32)
     for text in range(first, last):
@@ -213,13 +213,59 @@ def sketch(
 
 
 @jit
+def _put_sorted(values: Words, count: int, found: Words, start: int, ends: Places) -> int:
+    """The distinct values, ascending, into ``found`` from ``start``; where they end. Hashes spread evenly over buckets."""
+    bits = 1
+    while 1 << bits < count and bits < 16:
+        bits += 1
+    shift = np.uint64(64 - bits)
+    ends[: 1 << bits] = 0
+    for k in range(count):
+        ends[np.int64(values[k] >> shift)] += 1
+    total = start
+    for bucket in range(1 << bits):
+        total += ends[bucket]
+        ends[bucket] = total - ends[bucket]
+    for k in range(count):
+        bucket = np.int64(values[k] >> shift)
+        found[ends[bucket]] = values[k]
+        ends[bucket] += 1
+    first = start
+    for bucket in range(1 << bits):
+        if ends[bucket] - first > 64:
+            found[first : ends[bucket]].sort()
+        first = ends[bucket]
+    for k in range(start + 1, start + count):
+        value, place = found[k], k
+        while place > start and found[place - 1] > value:
+            found[place] = found[place - 1]
+            place -= 1
+        found[place] = value
+    used = start + 1
+    for k in range(start + 1, start + count):
+        if found[k] != found[used - 1]:
+            found[used] = found[k]
+            used += 1
+    return used
+
+
+@jit
 def sets(
-    data: Bytes, offsets: Places, which: Places, first: int, last: int, rules: Any, ngram: int, sizes: Places, slow: Bytes
+    data: Bytes,
+    offsets: Places,
+    which: Places,
+    first: int,
+    last: int,
+    rules: Any,
+    ngram: int,
+    sizes: Places,
+    slow: Bytes,
 ) -> Any:
     """Distinct ascending shingle hashes of the texts ``which[first:last]``, one after another; their numbers in ``sizes``."""
-    roles, terms, points, class_roles, trusted = rules
+    roles, terms, points, class_roles, trusted = rules  # once: taking an array from a tuple counts references
     units, shingles = np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     found, used = np.empty(1 << 14, np.uint64), 0
+    ends = np.empty(1 << 16, np.int64)
     for place in range(first, last):
         text = which[place]
         size = offsets[text + 1] - offsets[text]
@@ -233,16 +279,12 @@ def sets(
         if count < 0:
             continue
         count = _shingles(units, count, ngram, hashed, shingles)
-        ordered = np.sort(shingles[:count])
         if used + count > len(found):
             grown = np.empty(max(2 * len(found), used + count), np.uint64)
             grown[:used] = found[:used]
             found = grown
         begin = used
-        for j in range(count):
-            if j == 0 or ordered[j] != ordered[j - 1]:
-                found[used] = ordered[j]
-                used += 1
+        used = _put_sorted(shingles, count, found, used, ends)
         sizes[place] = used - begin
     return found[:used].copy()
 

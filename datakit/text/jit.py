@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["jit"]
+__all__ = ["inlined", "jit"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +21,16 @@ def jit(function: F) -> F:
 
     Where neither can be written the function is compiled anew in each process.
     """
-    settings = {"nogil": True, "error_model": "numpy"}
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: F) -> F:
+    """The same for a part of a kernel, which is never called: an array handed over costs seven registers."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, *, forceinline: bool) -> F:
+    settings = {"nogil": True, "error_model": "numpy", "forceinline": forceinline}
     try:
         return cast("F", numba.njit(cache=True, **settings)(function))
     except RuntimeError:  # "no locator available": no folder for the machine code

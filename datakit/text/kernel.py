@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Scheme", "Sketches", "concurrently", "rules", "sketch_column", "threads"]
+__all__ = ["Scheme", "Sketches", "concurrently", "parts_of", "rules", "sketch_column", "threads"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,8 +102,7 @@ def rules(unit: Unit, *, ascii_only: bool, trusted: bool = False) -> tuple[Any, 
     role_of = _ROLES[unit]
     roles, terms = np.full(256, _DECODE, dtype=np.uint8), np.zeros(256, dtype=np.uint64)
     for code in range(128):
-        kind = WHITE if chr(code).isspace() else character_class(code)
-        roles[code] = role_of[kind]
+        roles[code] = role_of[WHITE if chr(code).isspace() else character_class(code)]
         terms[code] = mix(np.uint64(ord(chr(code).lower()) + 1))
     points = np.zeros(1, dtype=np.uint32) if ascii_only else code_points()
     class_roles = np.array([role_of.get(kind, _BREAK) for kind in range(8)], dtype=np.uint8)
@@ -114,7 +113,9 @@ def rules(unit: Unit, *, ascii_only: bool, trusted: bool = False) -> tuple[Any, 
     return roles, terms, points, class_roles, trusted
 
 
-def sketch_column(column: TextColumn, scheme: Scheme, *, matrix: bool = False, bands: tuple[int, int] = (0, 0)) -> Sketches:
+def sketch_column(
+    column: TextColumn, scheme: Scheme, *, matrix: bool = False, bands: tuple[int, int] = (0, 0)
+) -> Sketches:
     """Hashes and signatures of all texts of a column.
 
     Args:
@@ -125,15 +126,34 @@ def sketch_column(column: TextColumn, scheme: Scheme, *, matrix: bool = False, b
     """
     import numpy as np
 
+    from datakit.text.compiled import sketch
+
     count = len(column)
     found = Sketches(
         np.zeros(count, np.uint64),
         np.empty((count if matrix else 0, scheme.num_perm), np.uint32),
         np.empty((count if bands[0] else 0, bands[0]), np.uint32),
     )
-    for piece in column.pieces:
-        _sketch_piece(piece, scheme, bands[1], _part(found, piece), trusted=False)
     missing = ~column.present()
+    a, b = scheme.permutations()
+    jobs = [
+        (piece, rules(scheme.unit, ascii_only=piece.is_ascii()), _part(found, piece), np.zeros(len(piece), np.uint8))
+        for piece in column.pieces
+    ]
+
+    def work(part: tuple[Any, tuple[int, int]]) -> None:
+        (piece, how, into, slow), (first, last) = part
+        sketch(
+            piece.data, piece.offsets, first, last, how, scheme.ngram or 0, a, b, bands[1],
+            into.whole, into.matrix, into.bands, slow,
+        )  # fmt: skip
+
+    for _ in concurrently(work, [(job, part) for job in jobs for part in parts_of(job[0].offsets)]):
+        pass
+    for piece, _, into, slow in jobs:
+        late = np.flatnonzero(slow)
+        if len(late):
+            _sketch_late(piece, late, scheme, bands, into)
     found.whole[missing] = 0
     if matrix:
         found.matrix[missing] = np.uint32(0xFFFFFFFF)
@@ -145,42 +165,26 @@ def _part(found: Sketches, piece: Piece) -> Sketches:
     return Sketches(found.whole[where], found.matrix[where], found.bands[where])
 
 
-def _sketch_piece(piece: Piece, scheme: Scheme, band_rows: int, found: Sketches, *, trusted: bool) -> None:
+def _sketch_late(piece: Piece, late: NDArray[np.int64], scheme: Scheme, bands: tuple[int, int], into: Sketches) -> None:
+    """Does the texts that Python must normalise."""
     import numpy as np
 
     from datakit.text.compiled import sketch
 
+    normal = TextColumn([normalise(piece.text(index)) for index in late.tolist()]).pieces[0]
+    whole = np.zeros(len(late), np.uint64)
+    matrix = np.empty((len(late) if len(into.matrix) else 0, scheme.num_perm), np.uint32)
+    keys = np.empty((len(late) if len(into.bands) else 0, bands[0]), np.uint32)
     a, b = scheme.permutations()
-    how = rules(scheme.unit, ascii_only=piece.is_ascii(), trusted=trusted)
-    slow = np.zeros(len(piece), dtype=np.uint8)
-
-    def work(part: tuple[int, int]) -> None:
-        sketch(
-            piece.data, piece.offsets, *part, how, scheme.ngram or 0, a, b, band_rows,
-            found.whole, found.matrix, found.bands, slow,
-        )  # fmt: skip
-
-    for _ in concurrently(work, parts_of(piece.offsets)):
-        pass
-    late = np.flatnonzero(slow)
-    if len(late):
-        normal = normalised(piece, late)
-        again = Sketches(
-            np.zeros(len(late), np.uint64),
-            np.empty((len(late) if len(found.matrix) else 0, found.matrix.shape[1]), np.uint32),
-            np.empty((len(late) if len(found.bands) else 0, found.bands.shape[1]), np.uint32),
-        )
-        _sketch_piece(normal, scheme, band_rows, again, trusted=True)
-        found.whole[late] = again.whole
-        if len(found.matrix):
-            found.matrix[late] = again.matrix
-        if len(found.bands):
-            found.bands[late] = again.bands
-
-
-def normalised(piece: Piece, which: NDArray[np.int64]) -> Piece:
-    """Texts of a piece in their normal form, which Python makes."""
-    return TextColumn([normalise(piece.text(index)) for index in which.tolist()]).pieces[0]
+    sketch(
+        normal.data, normal.offsets, 0, len(late), rules(scheme.unit, ascii_only=False, trusted=True),
+        scheme.ngram or 0, a, b, bands[1], whole, matrix, keys, np.zeros(len(late), np.uint8),
+    )  # fmt: skip
+    into.whole[late] = whole
+    if len(matrix):
+        into.matrix[late] = matrix
+    if len(keys):
+        into.bands[late] = keys
 
 
 def parts_of(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -11,10 +11,11 @@ Hashes are 64 bits wide: with 32 bits a million short rows would bring about a h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datakit.text.column import Piece, TextColumn, Texts
-from datakit.text.kernel import concurrently, normalised, parts_of, rules
+from datakit.text.kernel import concurrently, parts_of, rules
+from datakit.text.normalise import normalise
 from datakit.text.script import Unit
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ class ShingleSets:
         import numpy as np
 
         sizes = np.diff(self.offsets)[which]
-        offsets = np.zeros(len(which) + 1, dtype=np.int64)
-        np.cumsum(sizes, out=offsets[1:])
+        offsets = _offsets(sizes)
         position = np.arange(int(offsets[-1])) + np.repeat(self.offsets[which] - offsets[:-1], sizes)
         return ShingleSets(self.hashes[position], offsets)
 
@@ -75,18 +75,61 @@ def column_sets(column: TextColumn, rows: Offsets | None, *, ngram: int | None, 
     """Shingle sets of some texts of a column (None: of all), in ascending order of their numbers."""
     import numpy as np
 
-    hashes: list[Hashes] = []
-    sizes: list[Offsets] = []
-    for piece in column.pieces:
+    jobs = [_Job.of(piece, rows, ngram, unit) for piece in column.pieces]
+    parts = [(job, part) for job in jobs for part in job.parts]
+    found = list(concurrently(lambda part: part[0].work(part[1]), parts))
+    sizes = np.concatenate([job.sizes for job in jobs]) if jobs else np.zeros(0, dtype=np.int64)
+    sets = ShingleSets(_joined(found), _offsets(sizes))
+    slow = np.flatnonzero(np.concatenate([job.slow for job in jobs])) if jobs else np.zeros(0, dtype=np.int64)
+    if len(slow):
+        texts = [normalise(text) for job in jobs for text in job.slow_texts()]
+        late = _Job.of(TextColumn(texts).pieces[0], None, ngram, unit, trusted=True)
+        sets = _replaced(
+            sets, slow, ShingleSets(_joined([late.work(part) for part in late.parts]), _offsets(late.sizes))
+        )
+    absent = np.flatnonzero(~column.present() if rows is None else ~column.present()[rows])
+    return _replaced(sets, absent, ShingleSets(sets.hashes[:0], _offsets(absent * 0))) if len(absent) else sets
+
+
+def _offsets(sizes: Offsets) -> Offsets:
+    import numpy as np
+
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The wanted texts of one piece, and what the kernel says of them."""
+
+    piece: Piece
+    which: Offsets
+    how: tuple[Any, ...]
+    ngram: int
+    parts: list[tuple[int, int]]
+    sizes: Offsets
+    slow: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, piece: Piece, rows: Offsets | None, ngram: int | None, unit: Unit, *, trusted: bool = False) -> _Job:
+        import numpy as np
+
         which = np.arange(len(piece)) if rows is None else _inside(rows, piece)
-        if len(which):
-            found = _piece_sets(piece, which, ngram, unit, trusted=False)
-            hashes.append(found.hashes)
-            sizes.append(np.diff(found.offsets))
-    offsets = np.zeros(sum(map(len, sizes)) + 1, dtype=np.int64)
-    if sizes:
-        np.cumsum(np.concatenate(sizes), out=offsets[1:])
-    return ShingleSets(_joined(hashes), offsets)
+        parts = parts_of(_offsets(piece.offsets[which + 1] - piece.offsets[which])) if len(which) else []
+        how = rules(unit, ascii_only=piece.is_ascii(), trusted=trusted)
+        sizes, slow = np.zeros(len(which), dtype=np.int64), np.zeros(len(which), dtype=np.uint8)
+        return cls(piece, which, how, ngram or 0, parts, sizes, slow)
+
+    def work(self, part: tuple[int, int]) -> Hashes:
+        from datakit.text.compiled import sets
+
+        piece = self.piece
+        found: Hashes = sets(piece.data, piece.offsets, self.which, *part, self.how, self.ngram, self.sizes, self.slow)
+        return found
+
+    def slow_texts(self) -> list[str]:
+        return [self.piece.text(index) for index in self.which[self.slow > 0].tolist()]
 
 
 def _inside(rows: Offsets, piece: Piece) -> Offsets:
@@ -102,34 +145,6 @@ def _joined(parts: list[Hashes]) -> Hashes:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
-
-
-def _piece_sets(piece: Piece, which: Offsets, ngram: int | None, unit: Unit, *, trusted: bool) -> ShingleSets:
-    import numpy as np
-
-    from datakit.text.compiled import sets
-
-    how = rules(unit, ascii_only=piece.is_ascii(), trusted=trusted)
-    sizes, slow = np.zeros(len(which), dtype=np.int64), np.zeros(len(which), dtype=np.uint8)
-    weights = np.zeros(len(which) + 1, dtype=np.int64)
-    np.cumsum(piece.offsets[which + 1] - piece.offsets[which], out=weights[1:])
-
-    def work(part: tuple[int, int]) -> Hashes:
-        found: Hashes = sets(piece.data, piece.offsets, which, *part, how, ngram or 0, sizes, slow)
-        return found
-
-    hashes = _joined(list(concurrently(work, parts_of(weights))))
-    offsets = np.zeros(len(which) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    found = ShingleSets(hashes, offsets)
-    late = np.flatnonzero(slow)
-    if len(late):
-        normal = normalised(piece, which[late])
-        found = _replaced(found, late, _piece_sets(normal, np.arange(len(late)), ngram, unit, trusted=True))
-    if piece.present is not None and not piece.present[which].all():
-        missing = np.flatnonzero(~piece.present[which])
-        found = _replaced(found, missing, ShingleSets(hashes[:0], np.zeros(len(missing) + 1, dtype=np.int64)))
-    return found
 
 
 def _replaced(sets: ShingleSets, which: Offsets, by: ShingleSets) -> ShingleSets:

@@ -56,6 +56,6 @@ def test_large_buckets_are_left_to_the_crowd():
     keys = np.zeros((MAX_ALL_PAIRS + 2, 2), dtype=np.uint32)
     keys[-1] = 1
     crowd = np.zeros(len(keys), dtype=bool)
-    assert list(candidate_pairs(keys, crowd)) == []
+    assert sum(map(len, candidate_pairs(keys, crowd))) == 0
     assert crowd.sum() == MAX_ALL_PAIRS + 1
     assert not crowd[-1]
