@@ -39,6 +39,7 @@ TOP_LEVEL = ("format", "name", "seeds", "data", "model", "chat", "arms", "evalua
 STEPS = Registry(
     "datakit.steps",
     {
+        "decontaminate": "datakit.decontaminate.step:DecontaminateStep",
         "dedup": "datakit.dedup.step:DedupStep",
         "filter": "datakit.filters.function:FilterStep",
         "pii": "datakit.pii.step:PiiStep",

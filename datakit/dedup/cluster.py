@@ -6,7 +6,7 @@ that resemble nothing that stays (A like B like C, A unlike C): components are r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -56,13 +56,10 @@ def cluster(
     Raises:
         StepError: No signatures, or files that cannot be read.
     """
-    files = None
     if not isinstance(signatures, pa.Table):
-        signatures, files = joined_files(signatures)
+        signatures = joined_files(signatures)
     rows = Rows.of(signatures.num_rows, rank=rank, labels=labels, on_conflict=on_conflict)
-    found = cluster_rows(TableSource(signatures), rows, threshold=threshold)
-    del files  # until here
-    return found
+    return cluster_rows(TableSource(signatures), rows, threshold=threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +103,34 @@ class Rows:
         )
 
 
-def cluster_rows(source: Source, rows: Rows, *, threshold: float) -> DedupResult:
-    """As :func:`cluster`, from texts or signatures."""
-    bands = bands_for(threshold, source.num_perm) if threshold < 1 and source.num_perm else (0, 0)
-    whole, present, keys = source.whole(bands)
+def cluster_rows(
+    source: Source,
+    rows: Rows,
+    *,
+    threshold: float,
+    neighbours: Callable[[Nodes, float], Neighbours] | None = None,
+) -> DedupResult:
+    """As :func:`cluster`, from texts or signatures.
+
+    Args:
+        source: Of hashes, signatures and shingle sets.
+        rows: What else is known.
+        threshold: Smallest similarity of a duplicate.
+        neighbours: Finds similar nodes in another way than by shingles.
+    """
+    import numpy as np
+
+    by_shingles = threshold < 1 and source.num_perm > 0 and neighbours is None
+    whole, present, keys = source.whole(bands_for(threshold, source.num_perm) if by_shingles else (0, 0))
     nodes = group_texts(whole, present, rows.rank, rows.labels, rows.groups, rows.fixed)
-    edges, neighbours = _verified(source, nodes, keys, threshold)
-    graph = Graph(nodes, edges, neighbours)
+    if neighbours is None:
+        edges, finder = _verified(source, nodes, keys, threshold)
+    else:
+        edges, finder = Edges(np.zeros((0, 2), dtype=np.int64), np.zeros(0)), neighbours(nodes, threshold)
+    graph = Graph(nodes, edges, finder)
     dropped, conflicts = graph.settle(on_conflict=rows.on_conflict)
     found = outcome(nodes, graph.edges, dropped, conflicts, rows.rank, whole, fixed=rows.fixed, threshold=threshold)
-    return replace(found, _again=lambda other: cluster_rows(source, rows, threshold=other))
+    return replace(found, _again=lambda other: cluster_rows(source, rows, threshold=other, neighbours=neighbours))
 
 
 def _verified(source: Source, nodes: Nodes, keys: NDArray[np.uint32], threshold: float) -> tuple[Edges, Neighbours]:

@@ -29,9 +29,9 @@ __all__ = [
 
 
 @jit
-def _agree(keys: NDArray[np.uint32], left: int, right: int, bands: int) -> bool:
+def _agree(keys: NDArray[np.uint32], left: Any, right: Any, bands: int) -> bool:
     """Whether two nodes agree in one of the first bands."""
-    for band in range(bands):
+    for band in range(bands):  # noqa: SIM110  (numba compiles no generators)
         if keys[left, band] == keys[right, band]:
             return True
     return False
@@ -133,7 +133,7 @@ def similarities(
 
 
 @jit
-def differ(labels: Ints, left: int, right: int) -> bool:
+def differ(labels: Ints, left: int, right: int) -> Any:
     """Whether both are labelled, and differently."""
     return labels[left] >= 0 and labels[right] >= 0 and labels[left] != labels[right]
 

@@ -1,10 +1,10 @@
 """Buckets too large for all pairs: a join of bounded cost, by the rarest shingles.
 
-Two sets with a Jaccard similarity of t or more share one of the rarest ``(1 - t) * size + 1`` shingles of each, whatever
-order the word "rarest" means (Bayardo, Ma, Srikant, Scaling Up All Pairs Similarity Search, WWW 2007). So a node of a
-crowd is looked up by those among the nodes that stay, rarest first, and the ones that share most of them are compared on
-the sets themselves. At most ``CANDIDATES`` are collected and ``COMPARED`` compared, hence linear time: what is dropped is
-verified all the same, and a duplicate can only be missed where that many others share as many rare shingles with the node.
+Two sets with a Jaccard similarity of t or more share one of the rarest ``(1 - t) * size + 1`` shingles of each, in
+whatever order (Bayardo, Ma, Srikant, Scaling Up All Pairs Similarity Search, WWW 2007). So a node of a crowd is
+looked up by those among the nodes that stay, rarest first, and the ones that share most of them are compared on the
+sets themselves. At most ``CANDIDATES`` are collected and ``COMPARED`` compared, hence linear time: what is dropped is
+verified all the same, and a duplicate is missed only where that many others share as many rare shingles with the node.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def prefixes(hashes: Words, spans: Ints, threshold: float) -> tuple[Any, Any]:
 
 
 @jit
-def _slot(table: Words, token: Any) -> int:
+def _slot(table: Words, token: Any) -> Any:
     """Where a token stands, or may stand, in an open-addressed table whose size is a power of two; 0 is empty."""
     mask = len(table) - 1
     place = np.int64((token * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & mask
@@ -158,6 +158,14 @@ def drop_crowd(
     """As :func:`datakit.dedup.compiled.drop`, with the nodes of the crowd looked up on the way.
 
     Args:
+        starts: As there, like the next three.
+        others: Neighbours.
+        values: Their similarities.
+        labels: Label of each node.
+        groups: Only nodes of one group are compared.
+        aside: Nodes that take no part.
+        fixed: The first nodes, which stay in any case.
+        across: Whether a node may go because of one with another label.
         places: The nodes of the crowd, ascending.
         hashes: Shingles of the crowd's sets.
         spans: Begin and end of each set (crowd, 2).

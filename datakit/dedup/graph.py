@@ -97,14 +97,21 @@ class Crowd:
         from datakit.dedup.crowd import prefixes
 
         self._places, self._threshold = places, threshold
-        self._hashes, self._spans, self._file = _stored_sets(source, nodes.first[places])
+        self._hashes, self._spans = _stored_sets(source, nodes.first[places])
         self._token_starts, self._tokens = prefixes(self._hashes, self._spans, threshold)
 
     def drop(self, edges: Edges, nodes: Nodes, aside: Flags, *, across: bool, sweep: bool) -> Dropped:
         """See :class:`Neighbours`."""
         from datakit.dedup.crowd import drop_crowd, look_again
 
-        crowd = (self._places, self._hashes, self._spans, self._token_starts, self._tokens, self._threshold)
+        crowd: tuple[Any, ...] = (
+            self._places,
+            self._hashes,
+            self._spans,
+            self._token_starts,
+            self._tokens,
+            self._threshold,
+        )
         partner, similarity, pairs, values = drop_crowd(
             *edges.neighbours(len(nodes)), nodes.label, nodes.group, aside, nodes.fixed, across, *crowd
         )
@@ -114,29 +121,26 @@ class Crowd:
         return Dropped(partner, similarity, found)
 
 
-def _stored_sets(source: Source, rows: Ints) -> tuple[Any, Ints, Any]:
-    """Hashes of the sets of rows, begin and end of each (rows, 2), and the file they lie in where they are many."""
+def _stored_sets(source: Source, rows: Ints) -> tuple[NDArray[np.uint64], Ints]:
+    """Hashes of the sets of rows, mapped from a nameless file where they are many; begin and end of each (rows, 2)."""
     import numpy as np
 
     order = np.argsort(rows, kind="stable")
     total = np.cumsum(source.weights()[rows[order]])
     cuts = np.searchsorted(total, np.arange(_IN_MEMORY, int(total[-1]), _IN_MEMORY), side="right")
     edges = np.unique(np.concatenate([[0], cuts, [len(rows)]])).tolist()
-    spans = np.empty((len(rows), 2), dtype=np.int64)
-    file = tempfile.TemporaryFile() if len(edges) > 2 else None  # noqa: SIM115  (lives as long as the sets)
-    written, hashes = 0, np.zeros(0, dtype=np.uint64)
-    for start, end in itertools.pairwise(edges):
-        some = source.sets(rows[order[start:end]])
-        spans[order[start:end], 0] = written + some.offsets[:-1]
-        spans[order[start:end], 1] = written + some.offsets[1:]
-        written += len(some.hashes)
-        hashes = some.hashes
-        if file is not None:
-            file.write(hashes.tobytes())
-    if file is not None:
+    spans, written = np.empty((len(rows), 2), dtype=np.int64), 0
+    with tempfile.TemporaryFile() as file:
+        for start, end in itertools.pairwise(edges):
+            some = source.sets(rows[order[start:end]])
+            spans[order[start:end], 0] = written + some.offsets[:-1]
+            spans[order[start:end], 1] = written + some.offsets[1:]
+            written += len(some.hashes)
+            if len(edges) == 2:
+                return some.hashes, spans
+            file.write(some.hashes.tobytes())
         file.flush()
-        hashes = np.asarray(np.memmap(file, dtype=np.uint64, mode="r", shape=(written,)))
-    return hashes, spans, file
+        return np.asarray(np.memmap(file, dtype=np.uint64, mode="r", shape=(written,))), spans
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["outcome"]
+__all__ = ["outcome", "without_reference"]
 
 
 def outcome(
@@ -71,6 +71,41 @@ def outcome(
         cluster=cluster,
         pairs=_pair_table(nodes, edges, leader[member], texts[member], rank),
         threshold=threshold,
+        outside=np.full(count, -1, dtype=np.int64),
+    )
+
+
+def without_reference(found: DedupResult, count: int, rank: NDArray[np.int64]) -> DedupResult:
+    """The result of the texts behind the first ``count``, which are a reference; numbers start anew.
+
+    Args:
+        found: The result of both.
+        count: Texts in the reference.
+        rank: Place of the other texts in keep order.
+    """
+    import numpy as np
+
+    partner, cluster = found.partner[count:], found.cluster[count:]
+    inside = partner >= count
+    own = np.arange(len(partner))
+    by_rank = own[np.argsort(rank)]
+    _, first, inverse = np.unique(cluster[by_rank], return_index=True, return_inverse=True)
+    leaders = np.empty(len(partner), dtype=np.int64)
+    leaders[by_rank] = by_rank[first][inverse.reshape(-1)]
+    first_of_pair = found.pairs.column("first").to_numpy()
+    second_of_pair = found.pairs.column("second").to_numpy()
+    chosen = (first_of_pair >= count) & (second_of_pair >= count)
+    pairs = [first_of_pair[chosen] - count, second_of_pair[chosen] - count]
+    return DedupResult(
+        keep=found.keep[count:],
+        partner=np.where(inside, partner - count, -1),
+        similarity=found.similarity[count:],
+        exact=found.exact[count:],
+        conflict=found.conflict[count:],
+        cluster=leaders,
+        pairs=pa.table([*pairs, found.pairs.column("similarity").to_numpy()[chosen]], schema=PAIRS),
+        threshold=found.threshold,
+        outside=np.where((partner >= 0) & ~inside, partner, -1),
     )
 
 

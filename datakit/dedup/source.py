@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-__all__ = ["Source", "TableSource", "TextSource", "joined_files"]
+__all__ = ["JoinedSource", "Source", "TableSource", "TextSource", "joined_files"]
 
 
 class Source(Protocol):
@@ -56,7 +57,8 @@ class TextSource:
 
     def whole(self, bands: tuple[int, int]) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.uint32]]:
         """See :class:`Source`."""
-        found = sketch_column(self.column, self.scheme, bands=bands)
+        scheme = self.scheme if bands[0] else replace(self.scheme, num_perm=0)
+        found = sketch_column(self.column, scheme, bands=bands)
         return found.whole, self.column.present(), found.bands
 
     def sets(self, rows: Rows) -> ShingleSets:
@@ -126,6 +128,40 @@ class TableSource:
         return 8 * (np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64))
 
 
+class JoinedSource:
+    """Several sources as one, their rows one after another.
+
+    Args:
+        parts: With signatures of one scheme.
+    """
+
+    def __init__(self, parts: Sequence[Source]) -> None:
+        import numpy as np
+
+        self.parts = list(parts)
+        self.num_perm = self.parts[-1].num_perm
+        self._starts = np.cumsum([0, *(len(part.weights()) for part in self.parts)])
+
+    def whole(self, bands: tuple[int, int]) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.uint32]]:
+        """See :class:`Source`."""
+        import numpy as np
+
+        hashes, present, keys = zip(*(part.whole(bands) for part in self.parts), strict=True)
+        return np.concatenate(hashes), np.concatenate(present), np.concatenate(keys)
+
+    def sets(self, rows: Rows) -> ShingleSets:
+        """See :class:`Source`."""
+        cuts = [int(cut) for cut in rows.searchsorted(self._starts)]
+        some = zip(self.parts, cuts[:-1], cuts[1:], self._starts.tolist(), strict=False)
+        return joined_sets([part.sets(rows[first:end] - start) for part, first, end, start in some if end > first])
+
+    def weights(self) -> Rows:
+        """See :class:`Source`."""
+        import numpy as np
+
+        return np.concatenate([part.weights() for part in self.parts])
+
+
 def joined_sets(parts: Sequence[ShingleSets]) -> ShingleSets:
     """Sets of several parts, one after another."""
     import numpy as np
@@ -137,42 +173,35 @@ def joined_sets(parts: Sequence[ShingleSets]) -> ShingleSets:
     return ShingleSets(hashes, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
 
 
-def joined_files(files: Sequence[Path | str]) -> tuple[pa.Table, Any]:
-    """Signature files as one table that lies on disk; Parquet is unpacked into a temporary Arrow file first.
+def joined_files(files: Sequence[Path | str]) -> pa.Table:
+    """Signature files as one table that lies on disk; Parquet is unpacked into a nameless Arrow file first.
 
     Args:
         files: Arrow (``.arrow``, ``.feather``, ``.ipc``) or Parquet files of :func:`datakit.dedup.signatures`.
 
-    Returns:
-        The table, and what must live as long as it (temporary files).
-
     Raises:
         StepError: A file is neither, or cannot be read.
     """
-    import pyarrow.ipc
-
-    tables, kept = [], []
+    tables = []
     for file in map(Path, files):
         try:
-            if file.suffix == ".parquet":
-                spilled = tempfile.NamedTemporaryFile(suffix=".arrow")  # noqa: SIM115  (lives as long as the table)
-                kept.append(spilled)
-                _spill(file, spilled)
-                path = Path(spilled.name)
-            else:
-                path = file
-            tables.append(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+            tables.append(_unpacked(file) if file.suffix == ".parquet" else _mapped(file))
         except (OSError, pa.ArrowInvalid) as error:
             raise StepError(f"cannot read the signatures: {error}", where=file) from None
     if not tables:
         raise StepError("no signature file given")
-    return pa.concat_tables(tables), kept
+    return pa.concat_tables(tables)
 
 
-def _spill(file: Path, to: IO[bytes]) -> None:
-    import pyarrow.parquet
+def _mapped(file: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
-    reader = pa.parquet.ParquetFile(file)
-    with pa.ipc.new_file(pa.OSFile(to.name, "wb"), reader.schema_arrow) as writer:
-        for batch in reader.iter_batches(batch_size=1 << 16):
-            writer.write_batch(batch)
+
+def _unpacked(file: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as reader, tempfile.NamedTemporaryFile(suffix=".arrow") as spilled:
+        with pa.OSFile(spilled.name, "wb") as stream, pa.ipc.new_file(stream, reader.schema_arrow) as writer:
+            for batch in reader.iter_batches(batch_size=1 << 16):
+                writer.write_batch(batch)
+        return _mapped(Path(spilled.name))  # the mapping outlives the name

@@ -54,7 +54,7 @@ class Piece:
 
 
 class TextColumn:
-    """A list of strings, an Arrow array or a chunked one (string, large_string, string_view, dictionary), or None in it.
+    """A list of strings, or an Arrow array, chunked or not (string, large_string, string_view, dictionary); None in it.
 
     Args:
         texts: A list is encoded once, lone surrogates included (Arrow's own strings cannot hold any); Arrow's buffers
@@ -82,6 +82,18 @@ class TextColumn:
 
         parts = [np.ones(len(p), bool) if p.present is None else p.present for p in self.pieces]
         return np.concatenate(parts) if parts else np.zeros(0, bool)
+
+    def strings(self, rows: NDArray[np.int64]) -> list[str]:
+        """Some texts as Python strings, in the order given."""
+        import numpy as np
+
+        starts = np.array([piece.start for piece in self.pieces], dtype=np.int64)
+        places = np.searchsorted(starts, rows, side="right") - 1
+        pieces = self.pieces
+        return [
+            pieces[place].text(row - pieces[place].start)
+            for place, row in zip(places.tolist(), rows.tolist(), strict=True)
+        ]
 
     def lengths(self) -> NDArray[np.int64]:
         """Size of each text in bytes; 0 where missing."""
@@ -119,9 +131,8 @@ def _arrow_piece(array: pa.Array) -> Piece:
     kind = array.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_null(value) or pa.types.is_string_view(value) or pa.types.is_string(value)):
-            if not pa.types.is_large_string(value):
-                raise StepError(f"texts are strings, not '{kind}'", hint="Give a string column, or cast it")
+        if value not in (pa.null(), pa.string_view(), pa.string(), pa.large_string()):
+            raise StepError(f"texts are strings, not '{kind}'", hint="Give a string column, or cast it")
         array = array.cast(pa.large_string())
     width = np.int64 if pa.types.is_large_string(array.type) else np.int32
     _, offsets, data = array.buffers()

@@ -49,7 +49,7 @@ def _fmix32(value: Any) -> Any:
 
 
 @inlined
-def _decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
+def _decode(data: Bytes, i: int, end: int) -> tuple[Any, int]:
     """Code point at a byte and where the next one begins; what is no UTF-8 is U+FFFD, never read past the end."""
     c = np.int64(data[i])
     size = 4 if c >= 0xF0 else 3 if c >= 0xE0 else 2 if c >= 0xC0 else 1
@@ -65,7 +65,7 @@ def _decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
 def _character(
     data: Bytes, i: int, end: int, points: Halves, class_roles: Bytes, trusted: bool, order: Any
 ) -> tuple[Any, Any, int, Any]:
-    """Role (SLOW: normalise the text first) and term of a character above 127, where the next begins, rank of its ccc."""
+    """Role (SLOW: normalise first) and term of a character above 127, where the next begins, the rank of its ccc."""
     code, i = _decode(data, i, end)
     point = points[code]
     if trusted:
@@ -146,7 +146,7 @@ def _shingles(units: Words, count: int, ngram: int, whole: Any, shingles: Words)
 
 @jit
 def _minima(shingles: Words, count: int, a: Halves, b: Halves, hashes: Halves, row: Halves) -> None:
-    """datasketch's ``affine32``: least ``a * fmix32(h) + b`` of the shingles' low halves for each permutation."""
+    """Datasketch's ``affine32``: least ``a * fmix32(h) + b`` of the shingles' low halves for each permutation."""
     width = len(row)
     for j in range(count):
         hashes[j] = _fmix32(np.uint32(shingles[j] & np.uint64(0xFFFFFFFF)))
@@ -214,7 +214,7 @@ def sketch(
 
 @jit
 def _put_sorted(values: Words, count: int, found: Words, start: int, ends: Places) -> int:
-    """The distinct values, ascending, into ``found`` from ``start``; where they end. Hashes spread evenly over buckets."""
+    """The distinct values, ascending, into ``found`` from ``start``; where they end. Hashes fill buckets evenly."""
     bits = 1
     while 1 << bits < count and bits < 16:
         bits += 1
@@ -222,21 +222,22 @@ def _put_sorted(values: Words, count: int, found: Words, start: int, ends: Place
     ends[: 1 << bits] = 0
     for k in range(count):
         ends[np.int64(values[k] >> shift)] += 1
-    total = start
+    total: Any = start
     for bucket in range(1 << bits):
         total += ends[bucket]
         ends[bucket] = total - ends[bucket]
     for k in range(count):
-        bucket = np.int64(values[k] >> shift)
-        found[ends[bucket]] = values[k]
-        ends[bucket] += 1
-    first = start
+        place = np.int64(values[k] >> shift)
+        found[ends[place]] = values[k]
+        ends[place] += 1
+    first: Any = start
     for bucket in range(1 << bits):
         if ends[bucket] - first > 64:
             found[first : ends[bucket]].sort()
         first = ends[bucket]
     for k in range(start + 1, start + count):
-        value, place = found[k], k
+        value = found[k]
+        place = np.int64(k)
         while place > start and found[place - 1] > value:
             found[place] = found[place - 1]
             place -= 1
@@ -258,10 +259,14 @@ def sets(
     last: int,
     rules: Any,
     ngram: int,
+    distinct: bool,
     sizes: Places,
     slow: Bytes,
 ) -> Any:
-    """Distinct ascending shingle hashes of the texts ``which[first:last]``, one after another; their numbers in ``sizes``."""
+    """Shingle hashes of the texts ``which[first:last]``, one text after another; their numbers in ``sizes``.
+
+    They stand in the order of the text, or are ``distinct`` and ascending.
+    """
     roles, terms, points, class_roles, trusted = rules  # once: taking an array from a tuple counts references
     units, shingles = np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     found, used = np.empty(1 << 14, np.uint64), 0
@@ -284,7 +289,11 @@ def sets(
             grown[:used] = found[:used]
             found = grown
         begin = used
-        used = _put_sorted(shingles, count, found, used, ends)
+        if distinct:
+            used = _put_sorted(shingles, count, found, used, ends)
+        else:
+            found[used : used + count] = shingles[:count]
+            used += count
         sizes[place] = used - begin
     return found[:used].copy()
 

@@ -1,11 +1,12 @@
 """The compiled kernels over whole columns: many threads, and the few texts that need Unicode's composition apart.
 
-numba is imported by the first call. Machine code is kept on disk: a machine pays for compiling once (about five seconds),
+numba is imported by the first call. Machine code is kept on disk: a machine pays for compiling once, some five seconds,
 a process about half a second.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -196,4 +197,4 @@ def parts_of(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
     cuts = np.searchsorted(offsets, np.linspace(offsets[0], offsets[-1], steps + 1)[1:-1])
     cuts = np.unique(np.concatenate([[0], np.minimum(cuts, count), np.linspace(0, count, count // (1 << 16) + 2)]))
     edges = cuts.astype(np.int64).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Hashes: TypeAlias = NDArray[np.uint64]
     Offsets: TypeAlias = NDArray[np.int64]
 
-__all__ = ["ShingleSets", "column_sets", "shingle_sets"]
+__all__ = ["ShingleSets", "column_sets", "shingle_runs", "shingle_sets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,18 @@ def shingle_sets(texts: Texts, *, ngram: int | None = 5, unit: Unit = "auto") ->
     return column_sets(TextColumn(texts), None, ngram=ngram, unit=unit)
 
 
-def column_sets(column: TextColumn, rows: Offsets | None, *, ngram: int | None, unit: Unit) -> ShingleSets:
+def shingle_runs(texts: Texts, *, ngram: int, unit: Unit = "auto") -> ShingleSets:
+    """As :func:`shingle_sets`, but every shingle in the order of the text, repeated ones too."""
+    return column_sets(TextColumn(texts), None, ngram=ngram, unit=unit, distinct=False)
+
+
+def column_sets(
+    column: TextColumn, rows: Offsets | None, *, ngram: int | None, unit: Unit, distinct: bool = True
+) -> ShingleSets:
     """Shingle sets of some texts of a column (None: of all), in ascending order of their numbers."""
     import numpy as np
 
-    jobs = [_Job.of(piece, rows, ngram, unit) for piece in column.pieces]
+    jobs = [_Job.of(piece, rows, ngram, unit, distinct=distinct) for piece in column.pieces]
     parts = [(job, part) for job in jobs for part in job.parts]
     found = list(concurrently(lambda part: part[0].work(part[1]), parts))
     sizes = np.concatenate([job.sizes for job in jobs]) if jobs else np.zeros(0, dtype=np.int64)
@@ -83,7 +90,7 @@ def column_sets(column: TextColumn, rows: Offsets | None, *, ngram: int | None, 
     slow = np.flatnonzero(np.concatenate([job.slow for job in jobs])) if jobs else np.zeros(0, dtype=np.int64)
     if len(slow):
         texts = [normalise(text) for job in jobs for text in job.slow_texts()]
-        late = _Job.of(TextColumn(texts).pieces[0], None, ngram, unit, trusted=True)
+        late = _Job.of(TextColumn(texts).pieces[0], None, ngram, unit, distinct=distinct, trusted=True)
         sets = _replaced(
             sets, slow, ShingleSets(_joined([late.work(part) for part in late.parts]), _offsets(late.sizes))
         )
@@ -107,25 +114,37 @@ class _Job:
     which: Offsets
     how: tuple[Any, ...]
     ngram: int
+    distinct: bool
     parts: list[tuple[int, int]]
     sizes: Offsets
     slow: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, piece: Piece, rows: Offsets | None, ngram: int | None, unit: Unit, *, trusted: bool = False) -> _Job:
+    def of(
+        cls,
+        piece: Piece,
+        rows: Offsets | None,
+        ngram: int | None,
+        unit: Unit,
+        *,
+        distinct: bool,
+        trusted: bool = False,
+    ) -> _Job:
         import numpy as np
 
         which = np.arange(len(piece)) if rows is None else _inside(rows, piece)
         parts = parts_of(_offsets(piece.offsets[which + 1] - piece.offsets[which])) if len(which) else []
         how = rules(unit, ascii_only=piece.is_ascii(), trusted=trusted)
         sizes, slow = np.zeros(len(which), dtype=np.int64), np.zeros(len(which), dtype=np.uint8)
-        return cls(piece, which, how, ngram or 0, parts, sizes, slow)
+        return cls(piece, which, how, ngram or 0, distinct, parts, sizes, slow)
 
     def work(self, part: tuple[int, int]) -> Hashes:
         from datakit.text.compiled import sets
 
         piece = self.piece
-        found: Hashes = sets(piece.data, piece.offsets, self.which, *part, self.how, self.ngram, self.sizes, self.slow)
+        found: Hashes = sets(
+            piece.data, piece.offsets, self.which, *part, self.how, self.ngram, self.distinct, self.sizes, self.slow
+        )
         return found
 
     def slow_texts(self) -> list[str]:

@@ -23,8 +23,8 @@ HEAVY = {
     "scipy",
     "trl",
 }
-# Classes of lm-eval are derived from here; whoever needs these modules imports them inside a function.
-DERIVED = {"evalkit.models.hf", "evalkit.models.mock", "evalkit.rowstask"}
+# Classes of lm-eval are derived from here, and numba decorates kernels; whoever needs these modules imports them inside a function.
+DERIVED = {"evalkit.models.hf", "evalkit.models.mock", "evalkit.rowstask", "datakit.text.jit"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
