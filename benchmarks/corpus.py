@@ -18,41 +18,9 @@ import pyarrow.compute as pc
 
 BATCH = 10_000
 EXACT = NEAR = 1_000
-_ONSETS = [
-    "b",
-    "br",
-    "c",
-    "ch",
-    "cl",
-    "d",
-    "dr",
-    "f",
-    "fl",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pl",
-    "pr",
-    "qu",
-    "r",
-    "s",
-    "sh",
-    "st",
-    "str",
-    "t",
-    "th",
-    "tr",
-    "v",
-    "w",
-]
-_NUCLEI = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "io", "ou"]
-_CODAS = ["", "", "", *["n", "r", "s", "t", "l", "m", "d", "ng", "nd", "st", "ck"]]
+_ONSETS = [*"bcdfghjklmnprstvw", "br", "ch", "cl", "dr", "fl", "gr", "pl", "pr", "qu", "sh", "st", "str", "th", "tr"]
+_NUCLEI = [*"aeiou", "ai", "ea", "ee", "io", "ou"]
+_CODAS = ["", "", "", *"nrstlmd", "ng", "nd", "st", "ck"]
 _PARTICLES = ["", "은", "는", "이", "가", "을", "를", "에", "에서", "으로", "와", "도", "의", "하다", "했습니다"]
 
 

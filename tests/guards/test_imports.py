@@ -23,7 +23,7 @@ HEAVY = {
     "scipy",
     "trl",
 }
-# Classes of lm-eval are derived from here, and numba decorates kernels; whoever needs these modules imports them inside a function.
+# Classes of lm-eval are derived from here, numba decorates kernels; whoever needs these imports them in a function.
 DERIVED = {"evalkit.models.hf", "evalkit.models.mock", "evalkit.rowstask", "datakit.text.jit"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

@@ -117,9 +117,9 @@ def test_the_step_against_a_file(tmp_path, kind):
 
 def test_a_reference_without_such_a_column_is_refused(tmp_path):
     (tmp_path / "old.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(StepError, match="no column 'auto' .*against_column to one of: a, b"):
+    with pytest.raises(StepError, match=r"no column 'auto' .*against_column to one of: a, b"):
         run([example(1, "x")], tmp_path, against="old.csv")
-    with pytest.raises(StepError, match="no file 'missing.csv'"):
+    with pytest.raises(StepError, match=r"no file 'missing.csv'"):
         run([example(1, "x")], tmp_path, against="missing.csv")
 
 
@@ -195,7 +195,7 @@ def test_static_embeddings_find_a_paraphrase(real_data, tmp_path):
     ],
 )
 def test_what_does_not_go_together(params):
-    with pytest.raises(ValueError, match="need|does not go"):
+    with pytest.raises(ValueError, match=r"need|does not go"):
         DedupStep.Params(**params)
 
 

@@ -87,7 +87,8 @@ NASTY = [
     "STRASSE straße ẞ ﬁ İstanbul ΌΣΟΣ ς", "שלום עולם مرحبا بالعالم", "👩‍👩‍👧‍👦 👍🏽 🇰🇷 ☃️", "나는 학교에 간다 " * 3,
     unicodedata.normalize("NFD", "나는 학교에 갑니다 각각"), "我们在学习 日本語のテキスト ｶﾀｶﾅ", "สวัสดีชาวโลก กำลังทดสอบ",
     "नमस्ते दुनिया क़ख़", "a_b c-d e.f 2+3 = 5 * 7 / 8 % # @ \\ & $1 €2", "word\u200bword\u00adword\u2028x\u0085y\u00a0z",
-    "\u0301starts with a mark", "x\u0345y ᾳ ŉ ǰ", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐐀𐐨 𠮷野家", "\U000e0041\U0010ffff\uffff", "\u1100\u1161\u11a8 \u1161",
+    "\u0301starts with a mark", "x\u0345y ᾳ ŉ ǰ", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐐀𐐨 𠮷野家", "\U000e0041\U0010ffff\uffff",
+    "\u1100\u1161\u11a8 \u1161",
     "tab\tand\r\nline" * 5, "İ" * 7 + " ok", "µ μ Å Å ℡",
 ]  # fmt: skip
 UNITS = ["word", "auto", "syllable", "char"]
