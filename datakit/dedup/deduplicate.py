@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Keep", "deduplicate"]
+__all__ = ["Keep", "deduplicate", "keep_order"]
 
 Keep = Literal["first", "longest", "best"]
 

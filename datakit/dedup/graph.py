@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["Crowd", "Dropped", "Edges", "Graph", "NoCrowd"]
+__all__ = ["Crowd", "Dropped", "Edges", "Graph", "Neighbours", "NoCrowd"]
 
 _IN_MEMORY: Final = 1 << 27
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-__all__ = ["JoinedSource", "Source", "TableSource", "TextSource", "joined_files"]
+__all__ = ["JoinedSource", "Source", "TableSource", "TextSource", "joined_files", "joined_sets"]
 
 
 class Source(Protocol):
