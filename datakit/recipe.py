@@ -41,6 +41,7 @@ STEPS = Registry(
     {
         "balance": "datakit.filters.balance:BalanceStep",
         "chunk": "datakit.filters.chunk:ChunkStep",
+        "decontaminate": "datakit.decontaminate.step:DecontaminateStep",
         "dedup": "datakit.dedup.step:DedupStep",
         "filter": "datakit.filters.function:FilterStep",
         "language": "datakit.filters.language:LanguageStep",
