@@ -34,6 +34,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "pii": CommandEntry("Data", "pii", "Replace personal data in plain files."),
     "filter": CommandEntry("Data", "filter", "Take rows that fail a check out of plain files."),
     "split": CommandEntry("Data", "split", "Put a file's rows into train, validation and test."),
+    "convert": CommandEntry("Data", "convert", "Write a file or a run's data in another format."),
+    "stats": CommandEntry("Data", "stats", "Look at a file or a run's data: rows, lengths, labels, plots."),
     "train": CommandEntry("Model", "train", "Train one arm on a built dataset."),
     "eval": CommandEntry("Model", "eval", "Evaluate a model on a suite and keep the log."),
     "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),

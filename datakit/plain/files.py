@@ -157,7 +157,7 @@ class PlainFile:
                 raw = stack.enter_context(self.source.open())
             try:
                 yield pq.ParquetFile(raw)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:
                 raise SourceError(f"not a readable Parquet file ({error})", where=self.name) from error
 
     def _parquet(self, start: int) -> Iterator[Batch]:

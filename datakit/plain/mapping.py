@@ -15,7 +15,7 @@ from datakit.plain.records import Record
 from datakit.sources import BadRow
 from datakit.sources.turns import Unusable, conversation, turns
 
-__all__ = ["Mapper", "as_json", "talk_of"]
+__all__ = ["Mapper", "as_json", "finite", "talk_of"]
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str, allow_nan=False)
 _TALK = ("messages", "prompt", "chosen")
@@ -68,7 +68,7 @@ class Mapper:
         if not self.by_content:
             return record.origin
         value = record.value if isinstance(record.value, dict) else {}
-        base = digest(record.raw.rstrip(b"\r\n") if record.raw else _ENCODER.encode(_finite(value)))
+        base = digest(record.raw.rstrip(b"\r\n") if record.raw else _ENCODER.encode(finite(value)))
         count = self.seen.get(base, 0)
         self.seen[base] = count + 1
         return base if not count else digest(base, count)
@@ -110,14 +110,15 @@ def as_json(row: Mapping[str, Any], names: Collection[str] | None = None) -> str
     try:
         return _ENCODER.encode(chosen)
     except (ValueError, TypeError):  # NaN, or keys that are no text, from typed tables
-        return _ENCODER.encode(_finite(chosen))
+        return _ENCODER.encode(finite(chosen))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A value without NaN, infinity, keys that are no text, and tuples: what JSON can say."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

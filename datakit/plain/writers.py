@@ -159,6 +159,8 @@ class _Parquet:
     def write(self, batch: Batch, rows: Sequence[int], changes: Mapping[int, Changes]) -> None:
         import pyarrow as pa
 
+        if not rows:
+            return
         if batch.arrow is None:
             raise ValueError("rows of a line format")
         arrow = batch.arrow if len(rows) == len(batch.records) else batch.arrow.take(pa.array(rows, pa.int64()))
