@@ -22,6 +22,8 @@ __all__ = ["Target", "is_url", "opened", "plan", "suffixes"]
 
 _DATA = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet", ".pq", ".txt", ".text", ".md")
 _COMPRESSED = {".gz": "gz", ".zst": "zst", ".xz": "xz", ".bz2": "bz2"}
+# Object stores need no folder, and making one could make a bucket out of a mistyped name.
+_HAVE_FOLDERS = {"file", "local", "memory", "sftp", "ssh", "smb", "hdfs", "webhdfs"}
 _SAME = {".ndjson": ".jsonl", ".tab": ".tsv", ".pq": ".parquet", ".text": ".txt", ".md": ".txt"}
 _FORMATS = {"jsonl": ".jsonl", "json": ".json", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet", "text": ".txt"}
 
@@ -147,7 +149,8 @@ def _upload(path: Path, url: str) -> None:
 
     try:
         system, place = fsspec.core.url_to_fs(url)
-        with contextlib.suppress(NotImplementedError, PermissionError):
+        protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+        if protocols & _HAVE_FOLDERS:
             system.makedirs(system._parent(place), exist_ok=True)
         system.put_file(str(path), place)
     except (ImportError, ValueError) as error:
