@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from datakit.export.card import CardFacts, CardStep, data_card
+from datakit.export.card import CardFacts, CardSource, CardStep, data_card
 from datakit.export.export import ExportResult, export, exporter_names
 from datakit.export.folder import write_dataset
 
-__all__ = ["CardFacts", "CardStep", "ExportResult", "data_card", "export", "exporter_names", "write_dataset"]
+__all__ = [
+    "CardFacts",
+    "CardSource",
+    "CardStep",
+    "ExportResult",
+    "data_card",
+    "export",
+    "exporter_names",
+    "write_dataset",
+]

@@ -31,6 +31,9 @@ class Mapper:
         fields: Which of the file's columns ``fields`` holds; None: all of them.
         by_content: Ids are hashes of the rows' content and tell equal rows apart by a count, so that what a step
             decides by id does not depend on the rows' order; otherwise ids are the rows' origins.
+
+    Attributes:
+        source: Written into the column of that name; may be set from call to call.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Mapper:
         self.columns, self.fields, self.by_content = dict(columns), fields, by_content
         self.talks = any(name in columns for name in _TALK)
         self.seen: dict[str, int] = {}
+        self.source = "file"
 
     def table(self, records: Sequence[Record]) -> pa.Table:
         """One example per row, in order; rows that cannot be read must have been taken out."""
@@ -59,7 +63,7 @@ class Mapper:
             "id": ids,
             "group": ids,
             "origin": [record.origin for record in records],
-            "source": ["file"] * size,
+            "source": [self.source] * size,
             **{name: [None] * size for name in ("parent", "choices", "template")},
         }
         return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)

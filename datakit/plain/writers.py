@@ -32,7 +32,7 @@ class Writer(Protocol):
         ...
 
     def write(self, batch: Batch, rows: Sequence[int], changes: Mapping[int, Changes]) -> None:
-        """Writes these rows of a batch, by their place in it."""
+        """Writes these rows of a batch, by their place in it; one that is named twice stands there twice."""
         ...
 
 
@@ -163,7 +163,9 @@ class _Parquet:
             return
         if batch.arrow is None:
             raise ValueError("rows of a line format")
-        arrow = batch.arrow if len(rows) == len(batch.records) else batch.arrow.take(pa.array(rows, pa.int64()))
+        arrow = batch.arrow
+        if list(rows) != list(range(arrow.num_rows)):
+            arrow = arrow.take(pa.array(rows, pa.int64()))
         moved = {index: changes[row] for index, row in enumerate(rows) if row in changes}
         if moved:
             arrow = self._changed(arrow, moved, [batch.records[row] for row in rows])
