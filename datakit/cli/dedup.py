@@ -28,4 +28,4 @@ def command(**given: Any) -> None:
     from datakit.cli.plain import run_steps
 
     on = given["step_dedup_on"]
-    run_steps(given, {"dedup": {}}, needs_text=on in (None, "auto", "text"))
+    run_steps(given, [("dedup", {})], needs_text=on in (None, "auto", "text"))

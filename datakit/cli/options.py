@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-__all__ = ["StepCommand", "attribute_texts", "step_options", "step_params"]
+__all__ = ["StepCommand", "attribute_texts", "is_given", "step_options", "step_params"]
 
 _MARK = "step_"
 _LONGEST = 150
@@ -22,7 +22,7 @@ class StepCommand(click.Command):
     """A command with an option for each parameter of one or several steps; they are looked up when it is called.
 
     Args:
-        steps: Names as in a recipe; one that this installation has not is left out.
+        steps: Names as in a recipe, or a function that gives them.
         renamed: Parameter to option, ``{"languages": "language"}``.
         without: Parameters that get no option.
     """
@@ -30,13 +30,13 @@ class StepCommand(click.Command):
     def __init__(
         self,
         *args: Any,
-        steps: Sequence[str] = (),
+        steps: Sequence[str] | Callable[[], Sequence[str]] = (),
         renamed: Mapping[str, str] = types.MappingProxyType({}),
         without: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.steps, self.renamed, self.without = tuple(steps), dict(renamed), frozenset(without)
+        self.steps, self.renamed, self.without = steps, dict(renamed), frozenset(without)
         self.made: list[click.Parameter] | None = None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -45,18 +45,24 @@ class StepCommand(click.Command):
             self.made = []
             from datakit.recipe import STEPS
 
-            for name in self.steps:
-                if name in STEPS.names():
-                    self.made += step_options(name, STEPS.load(name).Params, self.renamed, self.without)
+            taken = {name for param in self.params for name in param.opts}
+            for step in self.steps() if callable(self.steps) else self.steps:
+                for option in step_options(step, STEPS.load(step).Params, self.renamed, self.without, taken):
+                    taken.update(option.opts)
+                    self.made.append(option)
         own = super().get_params(ctx)
         arguments = [param for param in own if isinstance(param, click.Argument)]
         return [*arguments, *self.made, *(param for param in own if param not in arguments)]
 
 
 def step_options(
-    step: str, model: type[BaseModel], renamed: Mapping[str, str], without: frozenset[str]
+    step: str,
+    model: type[BaseModel],
+    renamed: Mapping[str, str],
+    without: frozenset[str],
+    taken: Collection[str] = (),
 ) -> list[click.Parameter]:
-    """An option for each field whose type a command line can say."""
+    """An option for each field whose type a command line can say; a name that is taken gets the step's before it."""
     texts = attribute_texts(model)
     found: list[click.Parameter] = []
     for name, field in model.model_fields.items():
@@ -64,6 +70,8 @@ def step_options(
         if name in without or kind is None:
             continue
         option = "--" + renamed.get(name, name).replace("_", "-")
+        if option in taken:
+            option = f"--{step}-{option[2:]}"
         default = field.get_default(call_default_factory=True) if not field.is_required() else None
         shown = _shown(default)
         found.append(
@@ -109,6 +117,11 @@ def attribute_texts(model: type) -> dict[str, str]:
         short = words if first is None or len(words) <= _LONGEST else first[0].rstrip(";.") + "."
         found[name] = short
     return found
+
+
+def is_given(step: str, given: Mapping[str, Any]) -> bool:
+    """Whether a call says anything about a step."""
+    return any(name.startswith(f"{_MARK}{step}_") and value not in (None, ()) for name, value in given.items())
 
 
 def step_params(step: str, model: type[BaseModel], given: Mapping[str, Any], **more: Any) -> Any:

@@ -28,4 +28,4 @@ def command(**given: Any) -> None:
     """
     from datakit.cli.plain import run_steps
 
-    run_steps(given, {"pii": {}}, needs_text=False)
+    run_steps(given, [("pii", {})], needs_text=False)

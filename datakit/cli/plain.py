@@ -95,13 +95,13 @@ def make_step(name: str, given: Mapping[str, Any], columns: Mapping[str, str], *
 
 
 def run_steps(
-    given: Mapping[str, Any], names: Mapping[str, Mapping[str, Any]], *, needs_text: bool = True
+    given: Mapping[str, Any], steps: Sequence[tuple[str, Mapping[str, Any]]], *, needs_text: bool = True
 ) -> PlainResult:
     """Runs steps on a call's files, writes, and prints the summary.
 
     Args:
         given: What click collected.
-        names: Step to parameters that are no options.
+        steps: Names in order, each with parameters that are no options.
         needs_text: Whether the steps need a text column.
     """
     from datakit.plain import run
@@ -113,7 +113,7 @@ def run_steps(
     columns = read_columns(files, said_names) or {}
     result = run(
         files,
-        [make_step(name, given, columns, **more) for name, more in names.items()],
+        [make_step(name, given, columns, **more) for name, more in steps],
         given["output"],
         columns=said_names,
         needs_text=needs_text,

@@ -23,7 +23,7 @@ class Alpaca:
             raise CannotHold("plain text; the format holds an instruction and its answer")
         if [turn.role for turn in messages] != ["user", "assistant"]:
             raise CannotHold("more than one question and one answer")
-        losses = ("system_prompt",) if len(messages) < len(example.messages or ()) else ()
+        losses: tuple[str, ...] = ("system_prompt",) if len(messages) < len(example.messages or ()) else ()
         losses += ("rejected_answer",) if kind == "preference" else ()
         return Exported({"instruction": messages[0].content, "input": "", "output": messages[1].content}, losses=losses)
 

@@ -74,7 +74,7 @@ def histogram(values: Sequence[int], *, unit: str) -> str:
 
 
 def _round_up(value: int) -> int:
-    power = 10 ** max(len(str(value)) - 1, 0)
+    power: int = 10 ** max(len(str(value)) - 1, 0)
     return next(
         factor * power // 10 for factor in (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100) if factor * power >= value * 10
     )

@@ -169,9 +169,10 @@ def _parts(row: Mapping[str, Any]) -> dict[str, str]:
 @functools.cache
 def _detector() -> Callable[[str], str]:
     """Language codes by py3langid, whose models are in its package."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    import importlib
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    langid: Any = importlib.import_module("py3langid.langid")
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
     def detect(text: str) -> str:
         if sum(character.isalpha() for character in text) < 3:
