@@ -53,4 +53,4 @@ def command(**given: Any) -> None:
     steps += [("filter", {"use": use}) for use in given["use"]]
     if not steps:
         raise click.UsageError("no check is named; for example --use mine:shouting")
-    run_steps(given, steps)
+    run_steps(given, steps, needs_text=len(steps) > len(given["use"]))

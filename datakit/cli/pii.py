@@ -24,7 +24,7 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit pii tickets.csv -o clean.csv --replace tag
-      $ cat tickets.csv | datakit pii - --language ko,en
+      $ cat tickets.csv | datakit pii - --format csv --language ko,en
     """
     from datakit.cli.plain import run_steps
 

@@ -133,26 +133,23 @@ print("ROWS" + json.dumps([dict(row) for row in rows]))
 """
 
 
-def llamafactory(folder: Path) -> list[dict[str, Any]]:
-    """Rows as LLaMA-Factory's own loader aligns them."""
+def peer(name: str, code: str, folder: Path) -> Any:
+    """What a script prints after ROWS, run in another project's own environment."""
     peers = Path(os.environ.get("DATAKIT_PEERS") or ROOT / ".cache" / "peers")
-    python = peers / "llamafactory" / "bin" / "python"
+    python = peers / name / "bin" / "python"
     if not python.exists():
-        pytest.skip("LLaMA-Factory is not installed: .ci/peer llamafactory")
+        pytest.skip(f"{name} is not installed: .ci/peer {name}")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [python, "-c", LLAMAFACTORY, folder], capture_output=True, text=True, env=environment, check=False
-    )
+    done = subprocess.run([python, "-c", code, folder], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: list[dict[str, Any]] = json.loads(done.stdout.rpartition("ROWS")[2])
-    return found
+    return json.loads(done.stdout.rpartition("ROWS")[2])
 
 
 @pytest.mark.slow
 def test_llamafactory_reads_chat_pairs_and_text(tmp_path: Path) -> None:
     for name, table in (("chat", examples()), ("pairs", examples(worse=True)), ("text", examples(text=True))):
         export(table, "llamafactory", tmp_path / name)
-    chat, pairs, text = (llamafactory(tmp_path / name) for name in ("chat", "pairs", "text"))
+    chat, pairs, text = (peer("llamafactory", LLAMAFACTORY, tmp_path / name) for name in ("chat", "pairs", "text"))
     assert len(chat) == len(pairs) == len(text) == len(TALKS)
     assert chat[0]["_system"] == "One word."
     assert [turn["content"] for turn in chat[0]["_prompt"] + chat[0]["_response"]] == [
@@ -160,3 +157,46 @@ def test_llamafactory_reads_chat_pairs_and_text(tmp_path: Path) -> None:
     ]
     assert [turn["content"] for turn in pairs[1]["_response"]] == ["Yes 1.", "No 1."]
     assert text[2]["_prompt"][0]["content"] == "Plain text 2."
+
+
+AXOLOTL = """
+import json, sys
+from axolotl.prompt_strategies import chat_template
+from axolotl.prompt_strategies.dpo.chat_template import default
+from axolotl.utils.dict import DictDefault
+from datasets import load_dataset
+from ruamel.yaml import YAML
+from transformers import AutoTokenizer
+folder = sys.argv[1]
+config = YAML(typ="safe").load(open(folder + "/axolotl.yaml"))
+(one,) = config["datasets"]
+files = f"{folder}/{one['path']}"
+rows = load_dataset(one["ds_type"], data_files=files, split=one["split"], cache_dir=folder + "/cache")
+tokenizer = AutoTokenizer.from_pretrained(folder + "/tokenizer")
+settings = {"sequence_len": 4096, "train_on_inputs": False, "chat_template": "tokenizer_default", "datasets": [one]}
+if config.get("rl") == "dpo":
+    transform, _ = default(DictDefault(settings))
+    found = [transform(row, tokenizer=tokenizer) for row in rows]
+else:
+    strategy = chat_template.load(tokenizer, DictDefault(settings), ds_cfg=dict(one))
+    found = []
+    for row in rows:
+        made = strategy.tokenize_prompt(row)
+        pairs = zip(made["input_ids"], made["labels"])
+        trained = tokenizer.decode([token for token, label in pairs if label != -100])
+        found.append({"all": tokenizer.decode(made["input_ids"]), "trained": trained})
+print("ROWS" + json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_axolotl_trains_the_last_answer_alone_and_reads_pairs(tiny: Any, tmp_path: Path) -> None:
+    for name, table in (("chat", examples()), ("pairs", examples(worse=True))):
+        export(table, "axolotl", tmp_path / name)
+        tiny[1].save_pretrained(tmp_path / name / "tokenizer")
+    chat, pairs = (peer("axolotl", AXOLOTL, tmp_path / name) for name in ("chat", "pairs"))
+    assert [row["trained"] for row in chat] == [f"Yes {n}.<eos>" for n in range(4)]
+    assert all(content in chat[2]["all"] for _, content in TALKS[2])
+    assert pairs[1]["chosen"].startswith("Yes 1.")
+    assert pairs[1]["rejected"].startswith("No 1.")
+    assert "One word." in pairs[1]["prompt"]
