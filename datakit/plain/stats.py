@@ -169,10 +169,9 @@ def _parts(row: Mapping[str, Any]) -> dict[str, str]:
 @functools.cache
 def _detector() -> Callable[[str], str]:
     """Language codes by py3langid, whose models are in its package."""
-    import importlib
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    langid: Any = importlib.import_module("py3langid.langid")
-    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def detect(text: str) -> str:
         if sum(character.isalpha() for character in text) < 3:
