@@ -17,9 +17,9 @@ from datakit.experiment.stale import drop_suites
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.log import EvalLog
-    from evalkit.suite import Suite
+    from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["evaluate_cells", "suites"]
+__all__ = ["evaluate_cells", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -56,6 +56,21 @@ def _task(recipe: Recipe, layout: Layout) -> Suite | None:
     private = any(source.private for source in recipe.data.sources.values())
     task = data_task(files[0], chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
     return Suite(name="task", tasks=(task,), description="The built test split.")
+
+
+def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
+    """Every task of the recipe but the built test split, without making any.
+
+    Raises:
+        EvalError: No such task or suite.
+    """
+    from evalkit.suite import load_suite
+
+    general, own = _general(recipe), recipe.evaluate.task
+    found = list(general.tasks) if general is not None else []
+    if own is not None and own != "test":
+        found += load_suite([own] if isinstance(own, str) else list(own)).tasks
+    return found
 
 
 def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
