@@ -101,9 +101,13 @@ def run(
     if shard is not None and whole:
         name = next(step.name for step in steps if step.kind == "table")
         raise UsageError(f"'{name}' must see all rows, so it cannot run in shards")
-    if shard is not None and len(files) >= shard[1]:
-        files, shard = files[shard[0] - 1 :: shard[1]], None
     targets, beside = plan(files, output)
+    if shard is not None and 1 < shard[1] <= len(files):
+        # Places are those of all files, so that two shards never write the same one.
+        beside = (
+            None if beside is None else beside.replace(".dropped.jsonl", f".dropped-{shard[0]}-of-{shard[1]}.jsonl")
+        )
+        files, targets, shard = files[shard[0] - 1 :: shard[1]], targets[shard[0] - 1 :: shard[1]], None
     reader = Reader(skip=skip_bad_rows, shard=shard, rewrites=rewrites, progress=progress)
     mapped = read_columns(files, columns)
     if needs_text and mapped is not None and not {"text", "messages", "prompt", "chosen"} & set(mapped):
@@ -150,7 +154,7 @@ def _judge(
     if rewrites:
         raise UsageError("steps that rewrite rows and steps that see all rows are two commands")
     wanted = {name for step in steps for name in column_names(step)}
-    judge = TableJudge(Mapper(columns, fields=wanted, by_content=True))
+    judge = TableJudge(Mapper(columns, fields=wanted, ids="both"))
     for file, batch in reader.batches(files):
         judge.see([record for record in batch.records if reader.bad(file, record) is None])
     judge.decide(steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from datakit.plain.records import Batch, Record
 from datakit.sources import BadRow
 
 __all__ = ["Drop", "Judge", "RowJudge", "TableJudge", "Verdict", "apply"]
+
+_ID = re.compile(r"[0-9a-f]{32} (.+)", re.S)
 
 Drop = tuple[str, str, Any]
 """Step, reason, evidence."""
@@ -119,7 +122,7 @@ class TableJudge:
     """Sees every row first, then answers batch by batch, in the same order.
 
     Args:
-        mapper: Its ids are hashes of the content.
+        mapper: Its ids begin with hashes of the content.
     """
 
     def __init__(self, mapper: Mapper) -> None:
@@ -163,9 +166,10 @@ class TableJudge:
 
 
 def _readable(value: Any, origins: Mapping[str, str]) -> Any:
-    """Evidence with the places of rows where it names their ids."""
+    """Evidence with the places of rows where it names their ids, those of earlier calls too."""
     if isinstance(value, str):
-        return origins.get(value, value)
+        earlier = _ID.fullmatch(value)
+        return origins.get(value, value if earlier is None else earlier[1])
     if isinstance(value, dict):
         return {key: _readable(item, origins) for key, item in value.items()}
     if isinstance(value, list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ __all__ = ["Mapper", "as_json", "finite", "talk_of"]
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str, allow_nan=False)
 _TALK = ("messages", "prompt", "chosen")
 
+Ids = Literal["place", "content", "both"]
 Talk = tuple["list[dict[str, str]] | None", "list[dict[str, str]] | None"]
 
 
@@ -29,17 +30,18 @@ class Mapper:
     Args:
         columns: Our name to the file's name.
         fields: Which of the file's columns ``fields`` holds; None: all of them.
-        by_content: Ids are hashes of the rows' content and tell equal rows apart by a count, so that what a step
-            decides by id does not depend on the rows' order; otherwise ids are the rows' origins.
+        ids: What ids are made of. ``place``: the row's origin. ``content``: a hash of the row, with a count for
+            equal rows, so that what a step decides by id does not depend on the rows' order. ``both``: the hash, a
+            space and the origin, for steps that keep ids beyond the call and must name the row later.
 
     Attributes:
         source: Written into the column of that name; may be set from call to call.
     """
 
     def __init__(
-        self, columns: Mapping[str, str], *, fields: Collection[str] | None = None, by_content: bool = False
+        self, columns: Mapping[str, str], *, fields: Collection[str] | None = None, ids: Ids = "place"
     ) -> None:
-        self.columns, self.fields, self.by_content = dict(columns), fields, by_content
+        self.columns, self.fields, self.ids = dict(columns), fields, ids
         self.talks = any(name in columns for name in _TALK)
         self.seen: dict[str, int] = {}
         self.source = "file"
@@ -69,10 +71,12 @@ class Mapper:
         return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
     def _id(self, record: Record) -> str:
-        if not self.by_content:
+        if self.ids == "place":
             return record.origin
         value = record.value if isinstance(record.value, dict) else {}
         base = digest(record.raw.rstrip(b"\r\n") if record.raw else _ENCODER.encode(finite(value)))
+        if self.ids == "both":
+            return f"{base} {record.origin}"
         count = self.seen.get(base, 0)
         self.seen[base] = count + 1
         return base if not count else digest(base, count)

@@ -75,7 +75,7 @@ def mix(parts: Mapping[str, Sequence[PlainFile]], step: Step, output: str | None
     if len({target.place for target in targets}) > 1 or (output or "").endswith("/"):
         raise UsageError("a mix is one file", hint="Name it: -o OUT.jsonl")
     part_of = {id(file): name for name, part in parts.items() for file in part}
-    mapper, reader = Mapper({}, fields=(), by_content=True), Reader()
+    mapper, reader = Mapper({}, fields=(), ids="content"), Reader()
     tables: list[pa.Table] = []
     for file, batch in reader.batches(files):
         mapper.source = part_of[id(file)]

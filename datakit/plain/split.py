@@ -49,7 +49,7 @@ def split(
     mapped = read_columns(files, columns)
     if mapped is None:
         raise UsageError("there are no rows to split")
-    judge = TableJudge(Mapper(mapped, fields=set(column_names(step)), by_content=True))
+    judge = TableJudge(Mapper(mapped, fields=set(column_names(step)), ids="content"))
     for file, batch in reader.batches(files):
         judge.see([record for record in batch.records if reader.bad(file, record) is None])
     numbers = judge.numbers

@@ -205,6 +205,19 @@ def test_shards_are_disjoint_and_complete(tmp_path: Path, many: int) -> None:
         call(tmp_path / "a.jsonl", dedup(), tmp_path / "x.jsonl", shard=(1, 2))
 
 
+def test_shards_of_many_files_write_into_one_folder(tmp_path: Path) -> None:
+    for folder in "abc":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jsonl").write_text(f'{{"text": "{folder}"}}\n{{"text": "drop"}}\n')
+    step = checked(tmp_path, "return 'gone' if example.text == 'drop' else None")
+    for one in (1, 2):
+        run(open_files([str(tmp_path / "?" / "x.jsonl")]), [step], str(tmp_path / "out"), shard=(one, 2))
+    written = {path.parent.name: path.read_text() for path in (tmp_path / "out").rglob("*.jsonl")}
+    assert written == {folder: f'{{"text": "{folder}"}}\n' for folder in "abc"}
+    beside = [json.loads(line) for path in tmp_path.glob("out.dropped-*") for line in path.read_text().splitlines()]
+    assert sorted(row["origin"].split("/")[-2] for row in beside) == ["a", "b", "c"]
+
+
 def test_what_pii_writes_beside_the_output_shows_no_row(tmp_path: Path) -> None:
     source, target = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     source.write_text(
