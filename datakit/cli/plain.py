@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -111,18 +111,34 @@ def run_steps(
     said_names = said_columns(given["column"])
     files = files_of(given)
     columns = read_columns(files, said_names) or {}
-    result = run(
-        files,
-        [make_step(name, given, columns, **more) for name, more in steps],
-        given["output"],
-        columns=said_names,
-        needs_text=needs_text,
-        skip_bad_rows=given["skip_bad_rows"],
-        shard=shard_of(given["shard"]) if given.get("shard") else None,
-        dropped=given["dropped"],
-    )
+    made = [make_step(name, given, columns, **more) for name, more in steps]
+    with _counting(given) as progress:
+        result = run(
+            files,
+            made,
+            given["output"],
+            columns=said_names,
+            needs_text=needs_text,
+            skip_bad_rows=given["skip_bad_rows"],
+            shard=shard_of(given["shard"]) if given.get("shard") else None,
+            dropped=given["dropped"],
+            progress=progress,
+        )
     said(result, given)
     return result
+
+
+@contextlib.contextmanager
+def _counting(given: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None]:
+    """A line on a terminal with the number of rows read."""
+    from datakit.cli.console import console
+
+    out = console(quiet=given["quiet"] or given["as_json"], to_stderr=True)
+    if not out.is_terminal or out.quiet:
+        yield None
+        return
+    with out.status("reading") as status:
+        yield lambda rows: status.update(f"{rows:,} rows read")
 
 
 def said(result: PlainResult, given: Mapping[str, Any]) -> None:
@@ -134,9 +150,7 @@ def said(result: PlainResult, given: Mapping[str, Any]) -> None:
         text = json.dumps(_as_json(result), ensure_ascii=False, indent=1)
         click.echo(text, err=to_stderr)
         return
-    if given["quiet"] or (to_stderr and not sys.stderr.isatty() and not result.dropped and not result.changed):
-        return
-    out = console(to_stderr=to_stderr)
+    out = console(quiet=given["quiet"], to_stderr=to_stderr)
     for line in _lines(result):
         out.print(line, markup=False, soft_wrap=True)
 

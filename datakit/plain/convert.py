@@ -43,6 +43,9 @@ def convert(files: Sequence[PlainFile], to: str, output: str, *, skip_bad_rows: 
     """
     if to not in FILE_FORMATS:
         raise UsageError(f"'{to}' is no file format", hint=f"Known: {', '.join(FILE_FORMATS)}")
+    ending = suffixes(output)[0]
+    if ending and ending != f".{to}":
+        raise UsageError(f"'{output}' is no name for {to}", hint=f"Name it with .{to}")
     reader, result = Reader(skip=skip_bad_rows), PlainResult(outputs=(output,))
     schema = _schema(files, reader, typed=to == "parquet") if to in ("csv", "tsv", "parquet") else pa.schema([])
 

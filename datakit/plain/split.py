@@ -6,15 +6,17 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from datakit.core.errors import UsageError
 from datakit.core.step import Step
+from datakit.mixing.split import SPLITS
 from datakit.plain.engine import read_columns
 from datakit.plain.files import PlainFile
 from datakit.plain.judges import TableJudge
 from datakit.plain.mapping import Mapper
 from datakit.plain.reader import Reader, column_names
-from datakit.plain.targets import Target, suffixes
+from datakit.plain.targets import Target, is_url, suffixes
 from datakit.plain.writers import Writer, writer
 
 __all__ = ["SplitResult", "split"]
@@ -59,10 +61,19 @@ def split(
     ids, sides = (judge.after.column(name).to_pylist() for name in ("id", "split"))
     side_of = {numbers[name]: side for name, side in zip(ids, sides, strict=True)}
     outputs = {side: f"{output.rstrip('/')}/{side}{_ending(files[0])}" for side in dict.fromkeys(sorted(set(sides)))}
+    _refuse_left_over(files[0], output, outputs)
     _write(files, reader, side_of, outputs)
     notes = [str(note) for note in step.notes()] if hasattr(step, "notes") else []
     counted = Counter(sides)
     return SplitResult({side: counted[side] for side in outputs}, outputs, notes)
+
+
+def _refuse_left_over(file: PlainFile, output: str, outputs: Mapping[str, str]) -> None:
+    """A side that an earlier call left would pass for one of this call, with rows of other sides in it."""
+    for side in SPLITS:
+        place = Path(output) / f"{side}{_ending(file)}"
+        if side not in outputs and not is_url(output) and place.exists():
+            raise UsageError(f"'{place}' is there and would stay as it is", hint="Remove it or name a new folder")
 
 
 def _ending(file: PlainFile) -> str:

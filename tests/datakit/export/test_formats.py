@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ruamel.yaml import YAML
 from datakit.core.errors import StepError, StorageError, UsageError
 from datakit.core.example import Example, Message, to_table
 from datakit.export import export, exporter_names
+from datakit.export.formats import EXPORTERS, Exported
 
 ONE = (("user", "How many legs has a spider?"), ("assistant", "Eight."))
 SYSTEM = (("system", "Answer with one word."), *ONE)
@@ -123,6 +126,24 @@ def test_nothing_is_lost_in_silence(name: str, tmp_path: Path) -> None:
             there = [item for item in texts if item and f'"{item}"' in text]
             missing += bool(there) and len(there) < len([item for item in texts if item])
         assert missing == result.losses.total()
+
+
+def test_a_format_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPORTERS.builtin, "mine", f"{__name__}:Mine")
+    monkeypatch.setitem(sys.modules, __name__, types.SimpleNamespace(Mine=Mine))
+    result = export(table(ONE, LONG), "mine", tmp_path / "out")
+    assert rows(result.files["train"]) == [{"last": "Eight."}, {"last": "Six."}]
+    assert [path.read_text() for path in result.beside] == ["train.jsonl of chat"]
+
+
+class Mine:
+    suffix = ".jsonl"
+
+    def row(self, example: Example) -> Exported:
+        return Exported({"last": example.answer})
+
+    def beside(self, files: Any, kind: str) -> dict[str, str]:
+        return {"about.txt": f"{files['train']} of {kind}"}
 
 
 def test_an_empty_table_and_wrong_calls(tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def test_a_column_of_nulls_in_parquet(tmp_path: Path) -> None:
         assert pq.read_table(target).equals(pq.read_table(source))
 
 
+def test_a_name_that_says_another_format(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(DatakitError, match="no name for csv"):
+        convert(open_files([str(tmp_path / "a.jsonl")]), "csv", str(tmp_path / "a.parquet"))
+
+
 def test_splitting_nothing_or_one_row_is_an_error_that_says_so(tmp_path: Path) -> None:
     from datakit.mixing.split import SplitParams, SplitStep
 

@@ -120,7 +120,7 @@ def test_a_chain_of_pipes(tmp_path: Path) -> None:
     assert done.stdout.decode() == "text\nthe parcel never came and I want my money back\n"
     assert b"1 filter: else" in done.stderr
     assert b"1 dedup: exact_duplicate" in done.stderr
-    nothing = shell("datakit filter - --use mine:check | datakit dedup - --json", tmp_path, input=b"")
+    nothing = shell("datakit filter - -q --use mine:check | datakit dedup - --json", tmp_path, input=b"")
     assert (nothing.returncode, nothing.stdout) == (0, b"")
     assert json.loads(nothing.stderr)["rows_in"] == 0
     broken = shell("datakit filter - --use mine:check | datakit dedup -", tmp_path, input=b'{"text": \n')
@@ -170,6 +170,8 @@ def test_split_writes_every_row_once_and_does_not_look_at_the_order(
                       "--stratify", "label", "--json")  # fmt: skip
         assert done.exit_code == 0, done.output
         assert json.loads(done.output)["rows"] == {"test": 20, "train": 80}
+    again = invoke("split", "one.csv", "-o", "one", "--test", "0", "--validation", "0.2")
+    assert "test.csv' is there" in str(again.exception)
     sides = {side: sorted(Path(f"one/{side}.csv").read_text().splitlines()[1:]) for side in ("train", "test")}
     assert sorted(sides["train"] + sides["test"]) == sorted(line.rstrip() for line in lines)
     assert sides == {side: sorted(Path(f"two/{side}.csv").read_text().splitlines()[1:]) for side in sides}
