@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["beside", "evaluate_cells", "few_shot", "suites", "wanted_tasks"]
+__all__ = ["beside", "evaluate_cells", "few_shot", "few_shot_name", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
