@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from datakit.core.errors import StorageError, Unreachable, UsageError
+from datakit.core.errors import UsageError
 from datakit.core.storage import atomic_file
 from datakit.plain.files import PlainFile
+from datakit.sources.files import network_errors
 
 __all__ = ["Target", "is_url", "opened", "plan", "suffixes"]
 
@@ -123,7 +124,8 @@ def opened(target: Target, *, private: bool = False) -> Iterator[IO[bytes]]:
 
     Raises:
         StorageError: It cannot be written.
-        Unreachable: A URL that does not answer.
+        SourceError: The place of a URL is not there.
+        Unreachable: A URL that does not answer, or refuses.
     """
     if target.place == "-":
         with _compressed(cast("IO[bytes]", sys.stdout.buffer), target.compression) as stream:
@@ -147,18 +149,12 @@ def opened(target: Target, *, private: bool = False) -> Iterator[IO[bytes]]:
 def _upload(path: Path, url: str) -> None:
     import fsspec
 
-    try:
+    with network_errors(url, action="written"):
         system, place = fsspec.core.url_to_fs(url)
         protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
         if protocols & _HAVE_FOLDERS:
             system.makedirs(system._parent(place), exist_ok=True)
         system.put_file(str(path), place)
-    except (ImportError, ValueError) as error:
-        raise StorageError(f"not an address that fsspec can write ({error})", where=url) from None
-    except OSError as error:
-        raise Unreachable(
-            f"cannot be written ({error})", where=url, hint="Check the address and your rights"
-        ) from error
 
 
 @contextlib.contextmanager

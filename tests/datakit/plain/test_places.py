@@ -177,3 +177,26 @@ def test_split_writes_every_row_once_and_does_not_look_at_the_order(
     assert sides == {side: sorted(Path(f"two/{side}.csv").read_text().splitlines()[1:]) for side in sides}
     customers = [{line.rpartition(",")[2] for line in rows} for rows in sides.values()]
     assert not customers[0] & customers[1]
+
+
+@pytest.mark.parametrize("missing", ["credentials", "server"])
+def test_a_store_that_does_not_answer_is_one_line(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs")
+    (tmp_path / "a.jsonl").write_text(ROWS)
+    settings = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_DEFAULT_REGION": "x",
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "FSSPEC_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+                "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+                "HOME": str(tmp_path)}  # fmt: skip
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+        settings |= {} if missing == "credentials" else {name: "x"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    with pytest.raises(DatakitError, match=r"^s3://bucket/b.jsonl: cannot be written"):
+        run(open_files([str(tmp_path / "a.jsonl")]), [dedup()], "s3://bucket/b.jsonl")
+    with pytest.raises(DatakitError, match=r"^s3://bucket/a.jsonl: cannot be read"):
+        open_files(["s3://bucket/a.jsonl"])
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
