@@ -216,10 +216,9 @@ class _Parquet:
             value = changed
         try:
             return pa.array([value], field.type)
-        except (pa.ArrowException, TypeError, ValueError) as error:
-            raise StepError(
-                f"the new value does not fit column '{field.name}' ({error})", where=record.origin
-            ) from None
+        except (pa.ArrowException, TypeError, ValueError):  # whose text would show the value
+            message = f"the new value does not fit column '{field.name}' of type {field.type}"
+            raise StepError(message, where=record.origin) from None
 
     def _flush(self) -> None:
         import pyarrow as pa
