@@ -35,6 +35,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "dedup": CommandEntry("Data", "dedup", "Take exact and near-duplicates out of plain files."),
     "pii": CommandEntry("Data", "pii", "Replace personal data in plain files."),
     "filter": CommandEntry("Data", "filter", "Take rows that fail a check out of plain files."),
+    "decontaminate": CommandEntry("Data", "decontaminate", "Take rows that hold benchmark items out of plain files."),
     "split": CommandEntry("Data", "split", "Put a file's rows into train, validation and test."),
     "mix": CommandEntry("Data", "mix", "Mix plain files in proportion."),
     "convert": CommandEntry("Data", "convert", "Write a file or a run's data in another format."),
