@@ -1,6 +1,6 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Replay
+from train.config import Arm, Every, Replay
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
@@ -12,6 +12,7 @@ __all__ = [
     "Arm",
     "Diverged",
     "Event",
+    "Every",
     "Finished",
     "OutOfMemory",
     "Preflight",
