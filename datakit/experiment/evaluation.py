@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite
 
-__all__ = ["evaluate_cells", "suites"]
+__all__ = ["evaluate_cells", "evaluate_model", "suites"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -74,15 +74,29 @@ def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
     return found
 
 
-def _evaluate(
+def evaluate_model(
     session: Session,
     wanted: Sequence[Suite],
     name: str,
     adapter: Path | None,
     recipe: Recipe,
-    layout: Layout,
+    into: Path,
     listen: Listener,
 ) -> float:
+    """Writes the logs of one model.
+
+    Args:
+        session: Its base, or itself.
+        wanted: Suites.
+        name: For reports.
+        adapter: Laid over the session's model.
+        recipe: Says how many items.
+        into: Folder of the logs; those of other suites leave it.
+        listen: Hears what happens.
+
+    Returns:
+        Seconds, 0 where everything was stored.
+    """
     seconds = 0.0
     written: set[str] = set()
     for suite in wanted:
@@ -92,10 +106,10 @@ def _evaluate(
 
         limit = recipe.evaluate.limit if suite.name != "task" else None
         log: EvalLog = session.evaluate(suite, adapter=adapter, label=name, limit=limit, progress=heard)
-        written.add(log.write(layout.evaluation(name)).stem)
+        written.add(log.write(into).stem)
         if log.header.recorded["stored"] < len(suite.tasks):
             seconds += float(log.header.recorded["seconds"])
-    drop_suites(layout.evaluation(name), kept=written)
+    drop_suites(into, kept=written)
     minutes, rest = divmod(round(seconds), 60)
     took = "stored" if seconds == 0.0 else f"{minutes}:{rest:02d}"
     listen(Event("evaluate", name, f"{name:<12} {took}", 1.0))
@@ -117,13 +131,13 @@ def evaluate_cells(
     wanted = suites(recipe, layout)
     took: dict[str, float] = {}
     base = Session(model, chat=recipe.chat, offline=recipe.offline)
-    took["base"] = _evaluate(base, wanted, "base", None, recipe, layout, listen)
+    took["base"] = evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen)
     for cell in (entry for entry in trained if entry.adapter):
         name = cell.cell.name
-        took[name] = _evaluate(base, wanted, name, cell.folder, recipe, layout, listen)
+        took[name] = evaluate_model(base, wanted, name, cell.folder, recipe, layout.evaluation(name), listen)
     del base
     for cell in (entry for entry in trained if not entry.adapter):
         name = cell.cell.name
         session = Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
-        took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen)
+        took[name] = evaluate_model(session, wanted, name, None, recipe, layout.evaluation(name), listen)
     return took

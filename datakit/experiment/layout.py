@@ -42,6 +42,10 @@ class Layout:
         """Logs of a cell, or of ``base``."""
         return self.root / "evals" / cell
 
+    def curve(self, cell: str) -> Path:
+        """Logs of a cell's checkpoints, a folder per step."""
+        return self.root / "curves" / cell
+
     def split(self, name: str) -> list[Path]:
         """Parquet files of a split, in order; empty where there is none."""
         return sorted(self.data.glob(f"{name}-*.parquet"))
