@@ -25,7 +25,8 @@ from datakit.core.hashing import json_digest
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
-from datakit.export import CardFacts, CardStep, data_card, write_dataset
+from datakit.dropped import DroppedRows
+from datakit.export import CardFacts, CardSource, CardStep, data_card, write_dataset
 from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
@@ -147,6 +148,7 @@ class _Build:
         self.counts: list[StepCount] = []
         self.notes: list[tuple[str, str]] = []
         self.ledgers: list[tuple[str, pa.Table]] = []
+        self.dropped = DroppedRows()
 
     def run(self) -> BuildResult:
         self._read_sources()
@@ -245,6 +247,7 @@ class _Build:
             if not kept.facts["rows_out"]:
                 raise StepError(f"the step '{step.name}' leaves no row of {kept.facts['rows_in']} ({name})")
             ledgers.append(kept.ledger())
+            self.dropped.add(len(self.ledgers), step.name, stream, ledgers[-1])
             said = [(step.name, str(note)) for note in kept.facts["notes"]]
             self.notes += [note for note in said if note not in self.notes]
             self.streams[name] = kept
@@ -286,6 +289,7 @@ class _Build:
         with atomic_directory(self.output / "ledger") as temporary:
             for index, (name, ledger) in enumerate(self.ledgers):
                 write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())
+        self.dropped.write(self.output, self.private, raw_before=self._last_pii())
         sizes = {name: rows.num_rows for name, rows in splits.items() if rows.num_rows}
         if self.plan.text is not None:
             write_text(self.output / "recipe.yaml", self.plan.text)
@@ -296,12 +300,23 @@ class _Build:
                 file.unlink()
         return BuildResult(data, sizes, self.counts, self.labels, replay, self.notes)
 
+    def _last_pii(self) -> int:
+        """Number of the last ledger whose rows are raw: those before and of the ``pii`` step; 0 without one."""
+        return max((number for number, (name, _) in enumerate(self.ledgers) if name == "pii"), default=0)
+
     def _card_facts(self, others: Mapping[str, pa.Table]) -> CardFacts:
         recipe = self.plan.recipe
         return CardFacts(
             name=self.plan.name,
             sources=[
-                (name, facts["use"], [file["name"] for file in facts["files"]], facts["private"])
+                CardSource(
+                    name,
+                    facts["use"],
+                    [file["name"] for file in facts["files"]],
+                    rows=facts["rows"],
+                    private=facts["private"],
+                    license=recipe.sources[name].license or recipe.license,
+                )
                 for name, facts in self.sources.items()
             ],
             steps=[CardStep(count.name, count.rows_in, count.rows_out, count.sentence()) for count in self.counts],
@@ -310,6 +325,7 @@ class _Build:
             license=recipe.license,
             language=(recipe.language,) if isinstance(recipe.language, str) else recipe.language or (),
             has_pii=any(step.name == "pii" for step, _ in self.plan.steps),
+            has_decontamination=any(step.name == "decontaminate" for step, _ in self.plan.steps),
             seed=self.plan.seed,
             version=own_version(),
         )
