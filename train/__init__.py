@@ -5,6 +5,7 @@ from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
 from train.loop import Probe
+from train.merge import merge_adapter
 from train.preflight import marked
 from train.prepare import Prepared, prepare
 
@@ -27,5 +28,6 @@ __all__ = [
     "Validated",
     "fit",
     "marked",
+    "merge_adapter",
     "prepare",
 ]

@@ -18,10 +18,10 @@ from train.journal import Journal
 from train.keeping import CHECKPOINTS
 from train.manifest import FORMAT, Facts, card, manifest
 
-__all__ = ["check_output", "save", "write_weights"]
+__all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
 
 MANIFEST = "train.json"
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -103,7 +103,7 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
     _set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
         adapter.save(model, folder)
-    for name in _TOKENIZER_FILES:
+    for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
     written = next(file for file in folder.iterdir() if file.suffix == ".json")

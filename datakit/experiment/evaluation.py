@@ -17,7 +17,7 @@ from datakit.experiment.stale import drop_suites
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.log import EvalLog
-    from evalkit.suite import Suite
+    from evalkit.suite import Suite, SuiteTask
 
 __all__ = ["evaluate_cells", "evaluate_model", "suites"]
 
@@ -37,7 +37,6 @@ def _general(recipe: Recipe) -> Suite | None:
 
 
 def _task(recipe: Recipe, layout: Layout) -> Suite | None:
-    from evalkit.owntask import data_task
     from evalkit.suite import Suite, load_suite
 
     wanted = recipe.evaluate.task
@@ -46,16 +45,26 @@ def _task(recipe: Recipe, layout: Layout) -> Suite | None:
     if wanted != "test":
         tasks = load_suite([wanted] if isinstance(wanted, str) else list(wanted)).tasks
         return Suite("task", tuple(replace(task, kind="gain") for task in tasks), "The tasks of the recipe.")
+    private = any(source.private for source in recipe.data.sources.values())
+    if recipe.stages:
+        places = {stage.name: layout.stage(at, stage.name) for at, stage in enumerate(recipe.stages, 1)}
+        own = tuple(_rows_task(recipe, place, name, private=private) for name, place in places.items())
+        return Suite(name="task", tasks=own, description="The test rows of every stage.")
+    task = _rows_task(recipe, layout, "task", private=private)
+    return Suite(name="task", tasks=(task,), description="The built test split.")
+
+
+def _rows_task(recipe: Recipe, layout: Layout, name: str, *, private: bool) -> SuiteTask:
+    from evalkit.owntask import data_task
+
     files = layout.split("test")
     if not files:
         raise DatakitError(
-            "the built dataset has no test rows to measure the gain on",
+            "there are no test rows to measure the gain on",
             where=layout.data,
             hint="Add test to the split step, or set evaluate.task",
         )
-    private = any(source.private for source in recipe.data.sources.values())
-    task = data_task(files[0], chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
-    return Suite(name="task", tasks=(task,), description="The built test split.")
+    return data_task(files[0], name=name, chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
 
 
 def suites(recipe: Recipe, layout: Layout) -> list[Suite]:

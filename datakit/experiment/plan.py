@@ -20,6 +20,7 @@ from datakit.experiment.evaluation import suites
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
+from datakit.experiment.stages import stage_parts
 
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
@@ -72,7 +73,10 @@ def _measure_training(recipe: Recipe, model: Path, layout: Layout, scratch: Path
     from train import Event, Preflight, fit
 
     total = _Measured()
-    for name, arm in recipe.arms.items():
+    parts = [(recipe.arms, layout)]
+    if recipe.stages:
+        parts = list(zip((stage.arms for stage in recipe.stages), stage_parts(recipe, layout), strict=True))
+    for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
         steps = 0
 
         def heard(event: Event) -> None:
@@ -83,12 +87,12 @@ def _measure_training(recipe: Recipe, model: Path, layout: Layout, scratch: Path
         short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
         replay = {}
         if arm.replay is not None:
-            replay = {arm.replay.source: layout.data / "replay" / f"{arm.replay.source}.parquet"}
+            replay = {arm.replay.source: place.data / "replay" / f"{arm.replay.source}.parquet"}
         output = scratch / name
         result = fit(
             short,
             model=model,
-            data=layout.data,
+            data=place.data,
             output=output,
             chat=recipe.chat,
             replay=replay,
@@ -176,7 +180,8 @@ def check(recipe: Recipe) -> Plan:
         measured = _measure_training(recipe, model, layout, Path(name))
         count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
         session = Session(model, chat=recipe.chat, offline=recipe.offline)
-        seconds = _measure_evaluation(recipe, wanted, session, 1 + len(cells(recipe)))
+        models = 1 + len(cells(recipe)) * max(len(recipe.stages), 1)
+        seconds = _measure_evaluation(recipe, wanted, session, models)
         return Plan(
             built=built,
             preview=measured.preview,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.recipe import Recipe, read_recipe
+from datakit.experiment.stages import run_stages, write_stages
 from datakit.experiment.stale import drop_stale, drop_unlike
 from datakit.experiment.summary import build_lines
 from datakit.folder import claim
@@ -134,16 +135,27 @@ def run(
     listen(Event("plan", recipe.name, f"{counted} on {recipe.model} · what it takes: datakit check {recipe.path.name}"))
     build_data(recipe, layout, listen)
     reported = list(dict.fromkeys([*cells(recipe), *wanted]))
+    record(recipe, layout, model, reported)
+    if recipe.stages:
+        run_stages(recipe, wanted, reported, model, layout, listen)
+    else:
+        _train_and_evaluate(recipe, wanted, reported, model, layout, listen)
+    drop_unlike([cell for cell in reported if cell not in wanted], layout, listen)
+    if recipe.stages:
+        write_stages(recipe, reported, layout)
+    return Run(layout.root, write(layout, listen))
+
+
+def _train_and_evaluate(
+    recipe: Recipe, wanted: Sequence[Cell], reported: Sequence[Cell], model: Path, layout: Layout, listen: Listener
+) -> None:
     keys = cell_keys(recipe, reported, model, layout.data)
     drop_stale(keys, layout)
-    record(recipe, layout, model, reported)
     trained = [
         train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)
         for number, cell in enumerate(wanted)
     ]
     evaluate_cells(recipe, trained, model, layout, listen)
-    drop_unlike([cell for cell in reported if cell not in wanted], layout, listen)
-    return Run(layout.root, write(layout, listen))
 
 
 def write(layout: Layout, listen: Listener = silent) -> Report:

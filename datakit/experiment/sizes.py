@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakit.core.errors import StorageError
+from datakit.core.errors import StepError
 from datakit.core.hashing import tree_digest
 from datakit.core.require import own_package
-from datakit.core.storage import atomic_directory, read_json, read_table, write_json, write_table
 from datakit.experiment.arms import cell_keys, cells, train_cell
 from datakit.experiment.curve import Curves, write_curves
 from datakit.experiment.evaluation import evaluate_cells, suites
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.opened import base_of
+from datakit.experiment.part import make_part, split_rows
 from datakit.experiment.recipe import Recipe, read_recipe
 from datakit.experiment.run import build_data, claim_run, record
 from datakit.experiment.stale import drop_stale
+from datakit.mixing.related import column_values
 from datakit.mixing.subset import nested_subsets
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from datakit.experiment.arms import Cell
 
 __all__ = ["example_curves"]
-
-_FORMAT = 1
-_NOTE = "subset.json"
 
 
 def example_curves(
@@ -84,32 +82,18 @@ def example_curves(
 
 def _subsets(recipe: Recipe, layout: Layout, sizes: Sequence[int]) -> dict[int, Layout]:
     """A folder per size, its data made where it is not there or no longer what the build gives."""
-    import pyarrow as pa
-
-    seed = recipe.seeds[0]
-    train = pa.concat_tables([read_table(path) for path in layout.split("train")])
-    strata = _strata(recipe, train)
-    tables = nested_subsets(train, sizes, strata=strata, seed=seed)
+    seed, column = recipe.seeds[0], _stratify(recipe)
+    train = split_rows(layout, "train")
+    rest = {name: rows for name in ("validation", "test") if (rows := split_rows(layout, name)) is not None}
+    tables = {} if train is None else nested_subsets(train, sizes, strata=_strata(recipe, train), seed=seed)
     source = tree_digest(layout.data, ("*.parquet",))
     places = {}
     for size, table in tables.items():
         place = Layout(layout.root / "examples" / str(size))
-        facts = {"data": source, "size": size, "seed": seed, "stratify": _stratify(recipe)}
-        if _noted(place) != facts:
-            with atomic_directory(place.data) as folder:
-                shutil.copytree(layout.data, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("train-*"))
-                write_table(folder / "train-00000-of-00001.parquet", table)
-            write_json(place.root / _NOTE, facts, format=_FORMAT)
+        facts = {"data": source, "examples": size, "seed": seed, "stratify": column}
+        make_part(layout, place, {"train": table, **rest}, facts)
         places[size] = place
     return places
-
-
-def _noted(place: Layout) -> dict[str, Any] | None:
-    try:
-        facts = read_json(place.root / _NOTE, format=_FORMAT)
-    except StorageError:
-        return None
-    return {key: value for key, value in facts.items() if key != "format"} if place.split("train") else None
 
 
 def _stratify(recipe: Recipe) -> str:
@@ -118,15 +102,13 @@ def _stratify(recipe: Recipe) -> str:
     return str(params.get("stratify") or "label")
 
 
-def _strata(recipe: Recipe, table: Any) -> list[Any]:
-    """The column's value of every row, by its name in the file or ours."""
-    name = _stratify(recipe)
-    theirs = {file: ours for source in recipe.data.sources.values() for ours, file in source.columns.items()}
-    fields = [json.loads(text) if text else {} for text in table.column("fields").to_pylist()]
-    if any(name in row for row in fields):
-        return [row.get(name) for row in fields]
-    ours = theirs.get(name, name)
-    return list(table.column(ours).to_pylist()) if ours in table.column_names else [None] * table.num_rows
+def _strata(recipe: Recipe, table: pa.Table) -> list[Any] | None:
+    """The column's value of every row; None where no row has it."""
+    mapped = {ours: theirs for source in recipe.data.sources.values() for ours, theirs in source.columns.items()}
+    try:
+        return column_values(table, _stratify(recipe), step="split", mapped=mapped)
+    except StepError:
+        return None
 
 
 def _curve(recipe: Recipe, cell: Cell, places: dict[int, Layout]) -> Any:

@@ -34,6 +34,7 @@ def document(report: Report) -> dict[str, Any]:
         "margin_reason": report.margin_reason,
         "arms": [_arm(report, arm) for arm in report.arms],
         "summaries": [asdict(summary) for summary in summaries(report)],
+        "stages": list(report.stages),
         "forgotten": [asdict(flip) for flip in examples(report)],
         "data": report.data_facts,
         "settings": report.settings,

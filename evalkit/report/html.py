@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
 from evalkit.report.payload import script_json
+from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.words import headline, interval, lead, rest, score, signed, verdict
 
@@ -27,11 +28,12 @@ def _asset(name: str) -> str:
 
 def page(report: Report) -> str:
     """The whole page; equal reports give equal bytes."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css") + _asset("curve.css"), _asset("page.js")
     # Only our own script may run, and nothing may be fetched, whatever a text should manage to smuggle in.
     fingerprint = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{fingerprint}'; base-uri 'none'"
-    sections = [_title(report), _arms(report), _tasks(report), _items(report), _drift(report), _facts(report), _notes()]
+    top = [_title(report), _arms(report), stage_section(report.stages), _tasks(report)]
+    sections = [*top, _items(report), _drift(report), _facts(report), _notes()]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">\n'
