@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from evalkit import sequences
 from evalkit.errors import EvalError
-from evalkit.forgetting import CONVENTIONS, SequenceMeasure, sequence_forgetting
 
 if TYPE_CHECKING:
     from evalkit.comparison import Row
@@ -31,9 +31,7 @@ class StageMatrix:
         forgotten: Just after its stage to the last model, one row per task; its verdict stands outside Holm's
             adjustment, as gains do. The last task cannot have been forgotten.
         general: Mean difference from the base on the general suite after each stage; None without one.
-        measures: Forgetting under each convention; positive means forgetting.
-        forward_transfer: Mean over tasks of the score just before its stage less the base's; what earlier stages gave
-            to a task that was still to come (Lopez-Paz and Ranzato 2017, eq. 4, with the base as the baseline).
+        measures: Forgetting, backward and forward transfer under each convention, the base being the baseline.
     """
 
     arm: str
@@ -45,8 +43,7 @@ class StageMatrix:
     learnt: tuple[Row, ...]
     forgotten: tuple[Row, ...]
     general: tuple[float | None, ...]
-    measures: tuple[SequenceMeasure, ...]
-    forward_transfer: float
+    measures: tuple[sequences.Sequence, ...]
 
 
 def stage_matrix(base: EvalLog, logs: Sequence[EvalLog], stages: Sequence[str], *, arm: str, seed: int) -> StageMatrix:
@@ -72,7 +69,6 @@ def stage_matrix(base: EvalLog, logs: Sequence[EvalLog], stages: Sequence[str], 
     start = tuple(row.before for row in rows[0])
     later = [compare(log, logs[-1]).row(stage) for log, stage in zip(logs[:-1], stages[:-1], strict=True)]
     means = [None if (mean := found.suite_mean) is None else mean.difference for found in from_base]
-    ahead = [scores[at - 1][at] - start[at] for at in range(1, len(stages))]
     return StageMatrix(
         arm=arm,
         seed=seed,
@@ -83,8 +79,7 @@ def stage_matrix(base: EvalLog, logs: Sequence[EvalLog], stages: Sequence[str], 
         learnt=tuple(rows[at][at] for at in range(len(stages))),
         forgotten=tuple(later),
         general=tuple(means),
-        measures=tuple(sequence_forgetting(scores, name) for name in CONVENTIONS),
-        forward_transfer=sum(ahead) / len(ahead),
+        measures=tuple(sequences.sequence(scores, convention=name, baseline=start) for name in sequences.CONVENTIONS),
     )
 
 
@@ -101,7 +96,6 @@ def stage_facts(matrix: StageMatrix) -> dict[str, Any]:
         "forgotten": [_row(row) for row in matrix.forgotten],
         "general": list(matrix.general),
         "measures": [asdict(measure) for measure in matrix.measures],
-        "forward_transfer": matrix.forward_transfer,
     }
 
 

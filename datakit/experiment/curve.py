@@ -82,7 +82,7 @@ def checkpoint_curves(
     base = Session(base_of(recipe), chat=recipe.chat, offline=recipe.offline)
     with locked(layout.root / ".curve.lock"):
         wanted = suites(recipe, layout)
-        evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen)
+        evaluate_model(base, wanted, "base", None, recipe, layout.curve("base"), listen)
         curves = [_curve(recipe, cell, states, base, layout, budget, listen) for cell, states in kept.items()]
         command = f"datakit curve {layout.root.name} --budget {budget:g}" + ("" if arm is None else f" --arm {arm}")
         return write_curves(curves, output or layout.root, "curve", title=recipe.name, command=command)
@@ -120,7 +120,7 @@ def _curve(
     from evalkit.selection import choose_under
 
     logs = {step: _log(recipe, cell, step, folder, base, layout, listen) for step, folder in states}
-    before = _combined(layout.evaluation("base"))
+    before = _combined(layout.curve("base"))
     alpha = next((suite.alpha for suite in suites(recipe, layout) if suite.name != "task"), 0.05)
     points = tuple(CurvePoint(step, compare(before, log, alpha=alpha)) for step, log in logs.items())
     general = bool(points[0].comparison.general)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +91,8 @@ def evaluate_model(
     recipe: Recipe,
     into: Path,
     listen: Listener,
+    *,
+    finish: Callable[[EvalLog, Suite, int | None], EvalLog] | None = None,
 ) -> float:
     """Writes the logs of one model.
 
@@ -102,6 +104,7 @@ def evaluate_model(
         recipe: Says how many items.
         into: Folder of the logs; those of other suites leave it.
         listen: Hears what happens.
+        finish: Adds what only this moment can measure; told of log, suite and limit.
 
     Returns:
         Seconds, 0 where everything was stored.
@@ -115,6 +118,8 @@ def evaluate_model(
 
         limit = recipe.evaluate.limit if suite.name != "task" else None
         log: EvalLog = session.evaluate(suite, adapter=adapter, label=name, limit=limit, progress=heard)
+        if finish is not None:
+            log = finish(log, suite, limit)
         written.add(log.write(into).stem)
         if log.header.recorded["stored"] < len(suite.tasks):
             seconds += float(log.header.recorded["seconds"])
@@ -130,23 +135,50 @@ def evaluate_cells(
 ) -> Mapping[str, float]:
     """Writes the logs of the base and of every cell; what is stored under its key is not computed again.
 
-    Adapters are swapped over the base that is in memory; a fully tuned model is loaded by itself, one at a time.
+    Adapters are swapped over the base that is in memory; a fully tuned model is loaded by itself, one at a time, and
+    beside its base only for the KL between them, where both fit. Before anything is evaluated every cell is checked
+    to differ from the base.
 
     Returns:
         Seconds per cell, 0 where everything was stored.
     """
+    from evalkit.errors import EvalError
     from evalkit.evaluate import Session
+    from evalkit.kl import measure_kl, with_kl
+    from evalkit.nets import check_tuned, training_warnings, with_notes
+    from evalkit.noise import noise_floor, with_noise
 
     wanted = suites(recipe, layout)
     took: dict[str, float] = {}
     base = Session(model, chat=recipe.chat, offline=recipe.offline)
-    took["base"] = evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen)
-    for cell in (entry for entry in trained if entry.adapter):
+
+    def of_base(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
+        if all(task.kind != "general" for task in suite.tasks):
+            return log
+        return with_noise(log, noise_floor(base, suite, limit=limit))
+
+    for cell in trained:
+        check_tuned(cell.folder, base.folder)
+    took["base"] = evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen, finish=of_base)
+    for cell in sorted(trained, key=lambda entry: not entry.adapter):
         name = cell.cell.name
-        took[name] = evaluate_model(base, wanted, name, cell.folder, recipe, layout.evaluation(name), listen)
-    del base
-    for cell in (entry for entry in trained if not entry.adapter):
-        name = cell.cell.name
-        session = Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
-        took[name] = evaluate_model(session, wanted, name, None, recipe, layout.evaluation(name), listen)
+        session = base if cell.adapter else Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
+        if not cell.adapter:
+            base.unload()  # one model in memory while a full one is evaluated
+
+        def of_tuned(
+            log: EvalLog, suite: Suite, limit: int | None, cell: Trained = cell, session: Session = session
+        ) -> EvalLog:
+            notes = training_warnings(cell.folder, base.folder, chat=recipe.chat)
+            other = {"adapter": cell.folder} if cell.adapter else {"tuned": session}
+            try:
+                log = with_kl(log, measure_kl(base, suite, limit=limit, **other))
+            except EvalError as error:
+                notes.append(f"KL to the base was not measured: {error}.")
+            return with_notes(log, notes)
+
+        adapter = cell.folder if cell.adapter else None
+        took[name] = evaluate_model(
+            session, wanted, name, adapter, recipe, layout.evaluation(name), listen, finish=of_tuned
+        )
     return took

@@ -13,7 +13,7 @@ from datakit.core.errors import DatakitError, StorageError
 from datakit.core.hashing import tree_digest
 from datakit.core.storage import atomic_directory, locked, read_json, storage_errors, write_json
 from datakit.experiment.arms import Cell, Trained, cell_keys, is_trained, train_cell
-from datakit.experiment.evaluation import evaluate_model, suites
+from datakit.experiment.evaluation import evaluate_cells, evaluate_model, suites
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.part import make_part, split_rows
@@ -49,25 +49,22 @@ def run_stages(
         layout: The run, with its data built.
         listen: Hears what happens.
     """
-    from evalkit.evaluate import Session
-
     places = stage_parts(recipe, layout)
     for cell in reported:
         if not _is_done(recipe, cell, model, places):
             for folder in (layout.evaluation(cell.name), layout.model(cell.name)):
                 with storage_errors(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+    evaluate_cells(recipe, [], model, layout, listen)
     wanted = suites(recipe, layout)
-    base = Session(model, chat=recipe.chat, offline=recipe.offline)
-    evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen)
     for cell in cells:
         current = model
         for stage, place in zip(recipe.stages, places, strict=True):
             listen(Event("train", cell.name, f"{cell.name:<12} stage {stage.name}"))
             current = _one(recipe, stage, cell, current, place, wanted, listen)
         _link(current, layout.model(cell.name))
-        last = Session(current, chat=recipe.chat, offline=recipe.offline)
-        evaluate_model(last, wanted, cell.name, None, recipe, layout.evaluation(cell.name), silent)
+    last = [Trained(cell, layout.model(cell.name), adapter=False, fresh=False) for cell in cells]
+    evaluate_cells(recipe, last, model, layout, silent)
 
 
 def write_stages(recipe: Recipe, reported: Sequence[Cell], layout: Layout) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evalkit.comparison import Row, SuiteMean
     from evalkit.drift import Drift
     from evalkit.report.model import ArmResult, Report
+    from evalkit.set_pairs import SetMetric
 
 __all__ = ["document"]
 
@@ -62,9 +63,19 @@ def _arm(report: Report, arm: ArmResult) -> dict[str, Any]:
         "dropped": dict(comparison.dropped),
         "settings_that_differ": list(comparison.settings),
         "identical": comparison.identical,
+        "noise": None if comparison.noise is None else asdict(comparison.noise),
+        "without_contaminated": [
+            {"task": clean.task, "left_out": clean.items, "row": None if clean.row is None else _row(clean.row)}
+            for clean in comparison.clean
+        ],
+        "notes": list(comparison.notes),
         "alpha": comparison.alpha,
         "train": arm.train_facts,
     }
+
+
+def _set_metric(metric: SetMetric) -> dict[str, Any]:
+    return {name: value for name, value in asdict(metric).items() if name != "influences"}
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -80,7 +91,8 @@ def _row(row: Row) -> dict[str, Any]:
         **figures,
         "adjusted_p": row.adjusted_p,
         "statuses": dict(row.statuses),
-        "metrics": [asdict(metric) for metric in row.metrics],
+        "metrics": [_set_metric(metric) for metric in row.metrics],
+        "kl_to_base": row.kl,
         "in_gate": row.in_gate,
         "note": row.note,
         "explanation": explanation(row),

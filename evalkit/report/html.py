@@ -100,6 +100,7 @@ def _warnings(report: Report) -> str:
             lost = sum(arm.comparison.dropped.values())
             said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
         said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
+    said += dict.fromkeys(note for arm in report.ranked() for note in arm.comparison.notes)
     entries = "".join(f"<li>{escape(text)}</li>" for text in said)
     return f'<ul class="warnings">{entries}</ul>' if said else ""
 

@@ -119,7 +119,8 @@ def _notes(report: Report, ranked: list[ArmResult]) -> list[str]:
             notes.append(f"- {escape(report.label(arm))}: {sum(arm.comparison.dropped.values()):,} items left out")
     if report.private:
         notes.append("- A source is private: texts of the task are left out.")
-    return [*notes[:6], ""] if notes else []
+    notes += [f"- {escape(note)}" for note in dict.fromkeys(note for arm in ranked for note in arm.comparison.notes)]
+    return [*notes[:8], ""] if notes else []
 
 
 def _reproduce(report: Report) -> list[str]:

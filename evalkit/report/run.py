@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakit.core.storage import read_json
+from evalkit.contamination import contaminated_items
 from evalkit.errors import EvalError
 from evalkit.report.model import ArmResult, Report
 
@@ -58,7 +59,7 @@ def from_logs(
         title: Name of the run.
         alpha: 1 - confidence; None takes what the suite of the general tasks states, else 0.05.
         seed: Seed of permutations and bootstraps.
-        pairing: ``join`` and ``prompts`` of :func:`evalkit.compare`.
+        pairing: ``join``, ``prompts`` and ``contaminated`` of :func:`evalkit.compare`.
         **facts: Further fields of :class:`Report`; ``train_facts`` maps (name, seed) to what train.json says.
 
     Raises:
@@ -145,12 +146,15 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
         "stages": _stages(run, folders),
         "train_facts": {key: _train_facts(run / "models" / folder.name) for key, folder in folders.items()},
     }
+    pairing = dict(_mapping(manifest.get("pairing")))
+    if (contaminated := contaminated_items(run)) is not None:
+        pairing["contaminated"] = contaminated
     return from_logs(
         read_logs(run / "evals" / BASE),
         {key: read_logs(folder) for key, folder in folders.items()},
         title=str(manifest.get("name") or run.resolve().name),
         seed=seed,
-        pairing=_mapping(manifest.get("pairing")),
+        pairing=pairing,
         **facts,
     )
 

@@ -52,9 +52,13 @@ def stage_sentence(cell: Mapping[str, Any]) -> str:
     second = f" No certain loss: {', '.join(kept)}." if told and kept else ""
     measure = next(one for one in cell["measures"] if one["convention"] == "gem")
     return (
-        f"{first}{second} Mean forgetting {signed(measure['value'])} points (gem), forward transfer "
-        f"{signed(cell['forward_transfer'])}."
+        f"{first}{second} Mean forgetting {signed(measure['forgetting'])} points (gem), forward transfer "
+        f"{_known(measure['forward_transfer'])}."
     )
+
+
+def _known(value: float | None) -> str:
+    return "–" if value is None else signed(value)
 
 
 def heat_map(cell: Mapping[str, Any]) -> str:
@@ -117,13 +121,17 @@ def _with_ends(row: Mapping[str, Any]) -> str:
 def _measures(cell: Mapping[str, Any]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(one["convention"])}</th>'
-        f'<td class="number">{signed(one["value"]).replace("-", "−")}</td>'
-        f'<td class="number">{one["divisor"]}</td><td>{escape(one["reference"])}</td></tr>'
+        + "".join(
+            f'<td class="number">{_known(one[name]).replace("-", "−")}</td>'
+            for name in ("forgetting", "backward_transfer", "forward_transfer")
+        )
+        + f'<td class="number">{one["divisor"]}</td><td>{escape(one["reference"])}</td></tr>'
         for one in cell["measures"]
     )
     return (
         "<details><summary>Forgetting by convention</summary><div class='scroll'><table><thead><tr><th>Convention</th>"
-        "<th class='number'>forgetting</th><th class='number'>divisor</th><th>reference</th></tr></thead>"
+        "<th class='number'>forgetting</th><th class='number'>backward transfer</th>"
+        "<th class='number'>forward transfer</th><th class='number'>divisor</th><th>reference</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div></details>"
     )
 

@@ -37,12 +37,19 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     result += _general(report, ranked[0], width)
     for arm in ranked[1:]:
         result += _losses(report, arm, width)
+    for note in _notes(ranked):
+        result += _block("NOTE", note, width)
     for flip in examples(report, count):
         asked = f'"{shorten(flip.prompt, 60)}"' if flip.prompt else flip.task
         text = f"e.g. {asked}  base: {shorten(flip.before, 30)}  "
         result += _block("", f"{text}{flip.arm}: {shorten(flip.after, 30)}", width)
     status, sentence = headline(report)
     return result + _block(_WORDS[status], sentence.rstrip("."), width)
+
+
+def _notes(arms: list[ArmResult]) -> list[str]:
+    """Notes of all arms, each once."""
+    return list(dict.fromkeys(note for arm in arms for note in arm.comparison.notes))
 
 
 def _block(label: str, text: str, width: int) -> list[str]:
