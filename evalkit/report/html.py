@@ -11,12 +11,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
+from evalkit.report.front_figure import front_figure, front_of_report, front_sentence
 from evalkit.report.payload import script_json
 from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.words import headline, interval, lead, rest, score, signed, verdict
 
 if TYPE_CHECKING:
+    from evalkit.front import Front
     from evalkit.report.model import ArmResult, Report
 
 __all__ = ["page"]
@@ -74,20 +76,27 @@ def _code_safe(text: str) -> str:
 
 
 def _arms(report: Report) -> str:
-    figure, warnings = trade_off(report), _warnings(report)
+    front, warnings = front_of_report(report), _warnings(report)
+    figure = trade_off(report) if front is None else _front(report, front)
     if not figure and len(report.arms) < 2:
         return f"<section>{warnings}</section>" if warnings else ""
-    plot = ""
+    plot, told = "", "" if front is None else _code_safe(front_sentence(front))
     if figure:
         plot = (
             f'<figure class="trade-figure">{figure}<figcaption>Up is better on the task, right is better on everything '
-            "else. Lines are 95 % intervals; the shaded side is beyond the tolerable loss.</figcaption></figure>"
+            "else. Lines are 95 % intervals; the shaded side is beyond the tolerable loss. "
+            f"{told}</figcaption></figure>"
         )
     return (
         f'<section aria-labelledby="h-arms"><h2 id="h-arms">{"Gain against forgetting" if plot else "At a glance"}</h2>'
         f'<div class="pair">{plot}<div>{arms_table(report)}</div></div>{seeds_table(report)}{warnings}'
         "</section>\n"
     )
+
+
+def _front(report: Report, front: Front) -> str:
+    margin = next(mean.margin for arm in report.arms if (mean := arm.comparison.suite_mean) is not None)
+    return front_figure(front, margin=margin, statuses={arm.name: report.status(arm.name) for arm in report.arms})
 
 
 def _warnings(report: Report) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from datakit.core.chat import ChatSettings
 from datakit.experiment.recipe import Evaluate
+from datakit.experiment.stage import StageSettings
 from datakit.recipe import STEPS, TOP_LEVEL, DataRecipe
 from datakit.sources.spec import Labels, SourceSpec
 from train import Arm
@@ -35,6 +36,7 @@ def part(heading: str) -> set[str]:
         ("arms.NAME", Arm),
         ("arms.NAME", Replay),
         ("arms.NAME", Every),
+        ("stages.NAME", StageSettings),
         ("evaluate", Evaluate),
         *(("data.steps", STEPS.load(name).Params) for name in STEPS.builtin),
     ],
