@@ -135,7 +135,7 @@ def _grid(plane: _Plane, ats: Sequence[int], margin: float | None, unit: str) ->
         parts.append(f'<line class="tick" x1="{across}" x2="{across}" y1="{floor}" y2="{floor + 4}"/>')
         half = _LETTER * len(text) / 2
         if across - half > last + 6:
-            anchor = "end" if across + half > WIDTH else "middle"
+            anchor = "end" if across + half > right else "middle"
             parts.append(f'<text x="{min(across, right)}" y="{floor + 17}" text-anchor="{anchor}">{text}</text>')
             last = across + half
     parts.append(
@@ -166,11 +166,13 @@ def _point(line: Line, mark: Mark, across: float, up: float) -> str:
 
 
 def _named(line: Line, plane: _Plane, taken: list[float]) -> str:
-    """The name above the line's end, moved until it covers no other name."""
-    up = plane.up(line.marks[-1].value) - 8
+    """The name at the line's end, on the side the line does not come from; moved until it covers no other name."""
+    last = line.marks[-1].value
+    falls = len(line.marks) > 1 and line.marks[-2].value > last
+    up, away = (plane.up(last) + 17, 13) if falls else (plane.up(last) - 8, -13)
     while any(abs(up - other) < 13 for other in taken):
-        up -= 13
-    up = max(up, TOP + 4)
+        up += away
+    up = min(max(up, TOP + 4), plane.height - BOTTOM - 3)
     taken.append(up)
     place = f'x="{WIDTH - RIGHT}" y="{round(up, 1)}" text-anchor="end"'
     return f'<text class="label s{line.number % 6}" {place}>{escape(line.name)}</text>'
