@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
 from evalkit.report.front_figure import front_figure, front_of_report, front_sentence
-from evalkit.report.payload import script_json
+from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.words import headline, interval, lead, rest, score, signed, verdict
@@ -28,12 +28,21 @@ def _asset(name: str) -> str:
     return files("evalkit.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def page(report: Report) -> str:
-    """The whole page; equal reports give equal bytes."""
+def page(report: Report, items: Payload | None = None) -> str:
+    """The whole page; equal reports give equal bytes.
+
+    Args:
+        report: The report.
+        items: Its items, where the caller writes those that stand in files beside the page.
+    """
+    items = items or payload(report)
     style, script = _asset("page.css") + _asset("curve.css"), _asset("page.js")
     # Only our own script may run, and nothing may be fetched, whatever a text should manage to smuggle in.
     fingerprint = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{fingerprint}'; base-uri 'none'"
+    # Files beside the page: 'self' on a server, the scheme where the page is opened from a disk.
+    beside = " 'self' file:" if items.files else ""
+    scripts = f"script-src 'sha256-{fingerprint}'{beside}"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}; base-uri 'none'"
     top = [_title(report), _arms(report), stage_section(report.stages), _tasks(report)]
     sections = [*top, _items(report), _drift(report), _facts(report), _notes()]
     return (
@@ -43,7 +52,7 @@ def page(report: Report) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(_utf8(report.title))} · {escape(headline(report)[0])}</title>\n"
         f"<style>\n{style}</style>\n</head>\n<body>\n{_utf8(''.join(sections))}"
-        f'<script type="application/json" id="items-data">{script_json(report)}</script>\n'
+        f'<script type="application/json" id="items-data">{items.inline}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
