@@ -103,7 +103,7 @@ def _kept(folder: Path) -> list[tuple[int, Path]]:
     """Step and folder of every kept state, the model itself last."""
     record = read_json(folder / "train.json")
     states = [(int(entry["step"]), folder / str(entry["folder"])) for entry in record.get("checkpoints") or ()]
-    return [*states, (int(record["steps"]), folder)]
+    return [*(state for state in states if state[1].is_dir()), (int(record["steps"]), folder)]
 
 
 def _curve(
