@@ -25,7 +25,7 @@ from evalkit.report.recovery_words import recovery_lines
 def main() -> None:
     """Runs the demo's arm and recovers what it lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, nargs="+", default=[5, 20])
+    parser.add_argument("--steps", type=int, nargs="+", default=[10])
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results" / "recover_demo.json")
     wanted = parser.parse_args()
     rows = []

@@ -65,6 +65,7 @@ def example_curves(
     model = base_of(recipe)
     claim_run(recipe, layout)
     build_data(recipe, layout, listen)
+    drop_stale(cell_keys(recipe, cells(recipe), model, layout.data), layout)  # the run's own models, as `run` does
     record(recipe, layout, model, cells(recipe))
     places = _subsets(recipe, layout, sizes)
     for size, place in places.items():

@@ -78,15 +78,20 @@ def heat_map(cell: Mapping[str, Any]) -> str:
         for at, value in enumerate(values):
             box = f'x="{_LEFT + _WIDE * at}" y="{_TOP + _HIGH * down}" width="{_WIDE}" height="{_HIGH}"'
             body.append(f'<rect class="cell" {box} fill-opacity="{round(0.06 + 0.5 * value, 3)}"/>')
-            body += [f'<rect class="new" {box}/>'] if down == at + 1 else []
             across = _LEFT + _WIDE * at + _WIDE / 2
             body.append(f'<text x="{across}" y="{middle}" text-anchor="middle">{score(value)}</text>')
+    body += [  # above the cells beside them
+        f'<rect class="new" x="{_LEFT + _WIDE * at + 1}" y="{_TOP + _HIGH * (at + 1) + 1}" width="{_WIDE - 2}" '
+        f'height="{_HIGH - 2}"/>'
+        for at in range(len(stages))
+    ]
     said = "; ".join(
         f"{name}: {', '.join(f'{stage} {score(value)}' for stage, value in zip(stages, values, strict=True))}"
         for name, values in zip(names, rows, strict=True)
     )
+    sizes = f"max-width:{width}px;min-width:{min(width, 420)}px"
     return (
-        f'<svg class="heat" role="img" viewBox="0 0 {width} {height}" style="min-width:{min(width, 420)}px" '
+        f'<svg class="heat" role="img" viewBox="0 0 {width} {height}" style="{sizes}" '
         f'aria-label="{escape(said)}">{"".join(body)}</svg>'
     )
 

@@ -78,17 +78,17 @@ def test_numbers_of_examples(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("limit: 50", "limit: 4"))
     with pytest.raises(StepError, match="the training split has 48"):
         example_curves(recipe, [10, 500], output=out, arm="plain")
+    example_curves(recipe, [10], output=out, arm="plain")
+    cells = {size: out / "examples" / size / "models" / "plain-1" / "cell.json" for size in ("10", "20")}
+    before = cells["10"].stat().st_mtime_ns
+
+    # Another size is trained; the one that stands there is not. A changed arm is trained again.
     example_curves(recipe, [10, 20], output=out, arm="plain")
     facts = json.loads((out / "examples.json").read_text())["curves"][0]
     assert facts["unit"] == "examples"
     assert [point["at"] for point in facts["points"]] == [10, 20]
-    cells = {size: out / "examples" / size / "models" / "plain-1" / "cell.json" for size in ("10", "20", "30")}
-    before = {size: cells[size].stat().st_mtime_ns for size in ("10", "20")}
-
-    # Another size is trained; those that stand there are not. A changed arm is trained again at every size.
-    example_curves(recipe, [10, 20, 30], output=out, arm="plain")
-    assert {size: cells[size].stat().st_mtime_ns for size in ("10", "20")} == before
-    assert cells["30"].exists()
+    assert cells["10"].stat().st_mtime_ns == before
+    assert cells["20"].exists()
     recipe.write_text(recipe.read_text().replace("steps: 1}", "steps: 2}"))
-    example_curves(recipe, [10, 20], output=out, arm="plain")
-    assert all(cells[size].stat().st_mtime_ns > before[size] for size in ("10", "20"))
+    example_curves(recipe, [10], output=out, arm="plain")
+    assert cells["10"].stat().st_mtime_ns > before
