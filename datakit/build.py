@@ -22,6 +22,7 @@ from datakit.cache import Cache, Kept, private_folder
 from datakit.core.errors import RecipeError, StepError
 from datakit.core.example import SCHEMA
 from datakit.core.hashing import json_digest
+from datakit.core.hub import local_first
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
@@ -32,6 +33,7 @@ from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
 from datakit.sources import label_names, open_source
+from datakit.templates.install import bring_templates
 
 __all__ = ["BuildResult", "Progress", "build"]
 
@@ -76,6 +78,7 @@ def build(
     name: str | None = None,
     resources: Mapping[str, Path] = MappingProxyType({}),
     offline: bool = False,
+    hub: Path | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Builds the dataset a recipe describes.
@@ -88,6 +91,7 @@ def build(
         name: For the data card; the file's ``name``.
         resources: Name to path, for steps that need something from elsewhere.
         offline: Nothing is fetched; also set by the file's ``network: never``.
+        hub: Folder that stands in for the hub (see ``datakit fetch``); the file's ``hub``.
         progress: Called with the counts of each source and step when it is done.
 
     Raises:
@@ -101,9 +105,11 @@ def build(
         plan = _Plan(recipe, check_steps(recipe), folder or Path(), name or "data", seed or 0, offline, None)
     else:
         plan = _planned(Path(recipe), seed, folder, name, offline)
-    output = Path(output)
+    output, hub = Path(output), hub or plan.hub
     claim(output, recipe=plan.text)
-    return _Build(plan, output, dict(resources), progress).run()
+    bring_templates(hub)
+    with local_first(hub):
+        return _Build(plan, output, dict(resources), progress).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ class _Plan:
     seed: int
     offline: bool
     text: str | None
+    hub: Path | None = None
 
 
 def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None, offline: bool) -> _Plan:
@@ -130,6 +137,7 @@ def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None
         seeds[0] if seed is None else seed,
         offline or document.value.get("network") == "never",
         path.read_text(encoding="utf-8"),
+        (folder or path.parent) / str(document.value["hub"]) if document.value.get("hub") else None,
     )
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "init": CommandEntry("Start", "init", "Read a data file and write a recipe for it."),
     "check": CommandEntry("Start", "check", "Say what a recipe will do, before anything runs."),
     "doctor": CommandEntry("Start", "doctor", "Look at this machine: packages, GPU, hub, disk."),
+    "fetch": CommandEntry("Start", "fetch", "Collect what a recipe needs, for a machine without network."),
     "run": CommandEntry("Whole loop", "run", "Build, train, evaluate and report; goes on where it stopped."),
     "ask": CommandEntry("Whole loop", "ask", "Put a prompt to the base and every arm, side by side."),
     "report": CommandEntry("Whole loop", "report", "Write the report again from a run's logs."),

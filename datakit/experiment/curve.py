@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakit.core.errors import DatakitError
+from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked, read_json, write_json, write_text
 from datakit.experiment.arms import Cell
@@ -79,8 +80,8 @@ def checkpoint_curves(
             where=layout.root,
             hint="Write `checkpoints: 5` into the arm and run the recipe again",
         )
-    base = Session(base_of(recipe), chat=recipe.chat, offline=recipe.offline)
-    with locked(layout.root / ".curve.lock"):
+    with local_first(recipe.hub), locked(layout.root / ".curve.lock"):
+        base = Session(base_of(recipe), chat=recipe.chat, offline=recipe.offline)
         wanted = suites(recipe, layout)
         evaluate_model(base, wanted, "base", None, recipe, layout.curve("base"), listen)
         curves = [_curve(recipe, cell, states, base, layout, budget, listen) for cell, states in kept.items()]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["evaluate_cells", "evaluate_model", "suites"]
+__all__ = ["evaluate_cells", "evaluate_model", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -65,6 +65,21 @@ def _rows_task(recipe: Recipe, layout: Layout, name: str, *, private: bool) -> S
             hint="Add test to the split step, or set evaluate.task",
         )
     return data_task(files[0], name=name, chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
+
+
+def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
+    """Every task of the recipe but the built test split, without making any.
+
+    Raises:
+        EvalError: No such task or suite.
+    """
+    from evalkit.suite import load_suite
+
+    general, own = _general(recipe), recipe.evaluate.task
+    found = list(general.tasks) if general is not None else []
+    if own is not None and own != "test":
+        found += load_suite([own] if isinstance(own, str) else list(own)).tasks
+    return found
 
 
 def suites(recipe: Recipe, layout: Layout) -> list[Suite]:

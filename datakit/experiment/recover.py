@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakit.core.errors import DatakitError, UsageError
 from datakit.core.example import Example, Message, to_table
+from datakit.core.hub import local_first
 from datakit.core.registry import suggest
 from datakit.core.require import own_package
 from datakit.core.storage import read_json, read_table, write_json, write_table
@@ -95,7 +96,7 @@ def recover(
         raise DatakitError("the recipe has no general suite to recover", where=layout.recipe)
     chosen = _chosen(general, tasks, cell, layout)
     found = []
-    with tempfile.TemporaryDirectory(prefix="datakit-recover-") as name:
+    with local_first(recipe.hub), tempfile.TemporaryDirectory(prefix="datakit-recover-") as name:
         base = _Model("base", base_of(recipe))
         tuned = _tuned(cell, base, layout)
         for task in chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
+from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked, read_json, write_json, write_text
 from datakit.experiment.arms import Cell, cell_keys, cells, train_cell
@@ -18,8 +19,9 @@ from datakit.experiment.evaluation import evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
+from datakit.experiment.needs import check_needs
 from datakit.experiment.recipe import Recipe, read_recipe
-from datakit.experiment.stages import run_stages, write_stages
+from datakit.experiment.stages import drop_stages, run_stages, write_stages
 from datakit.experiment.stale import drop_stale, drop_unlike
 from datakit.experiment.summary import build_lines
 from datakit.folder import claim
@@ -64,6 +66,7 @@ def build_data(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
             folder=recipe.folder,
             name=recipe.name,
             offline=recipe.offline,
+            hub=recipe.hub,
             progress=heard,
         )
     for line in build_lines(result):
@@ -126,8 +129,13 @@ def run(
         own_package(package)
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
-    layout = Layout(output or Path("runs") / recipe.name)
+    with local_first(recipe.hub):
+        return _run(recipe, Layout(output or Path("runs") / recipe.name), arm, seed, listen)
+
+
+def _run(recipe: Recipe, layout: Layout, arm: str | None, seed: int | None, listen: Listener) -> Run:
     wanted = cells(recipe, arm=arm, seed=seed)
+    check_needs(recipe)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     claim_run(recipe, layout)
     seeds, arms = len({cell.seed for cell in wanted}), len({cell.arm for cell in wanted})
@@ -135,27 +143,23 @@ def run(
     listen(Event("plan", recipe.name, f"{counted} on {recipe.model} · what it takes: datakit check {recipe.path.name}"))
     build_data(recipe, layout, listen)
     reported = list(dict.fromkeys([*cells(recipe), *wanted]))
-    record(recipe, layout, model, reported)
     if recipe.stages:
-        run_stages(recipe, wanted, reported, model, layout, listen)
+        drop_stages(recipe, reported, model, layout)
+        record(recipe, layout, model, reported)
+        run_stages(recipe, wanted, model, layout, listen)
     else:
-        _train_and_evaluate(recipe, wanted, reported, model, layout, listen)
+        keys = cell_keys(recipe, reported, model, layout.data)
+        drop_stale(keys, layout)
+        record(recipe, layout, model, reported)
+        trained = [
+            train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)
+            for number, cell in enumerate(wanted)
+        ]
+        evaluate_cells(recipe, trained, model, layout, listen)
     drop_unlike([cell for cell in reported if cell not in wanted], layout, listen)
     if recipe.stages:
         write_stages(recipe, reported, layout)
     return Run(layout.root, write(layout, listen))
-
-
-def _train_and_evaluate(
-    recipe: Recipe, wanted: Sequence[Cell], reported: Sequence[Cell], model: Path, layout: Layout, listen: Listener
-) -> None:
-    keys = cell_keys(recipe, reported, model, layout.data)
-    drop_stale(keys, layout)
-    trained = [
-        train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)
-        for number, cell in enumerate(wanted)
-    ]
-    evaluate_cells(recipe, trained, model, layout, listen)
 
 
 def write(layout: Layout, listen: Listener = silent) -> Report:

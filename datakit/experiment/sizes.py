@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakit.core.errors import StepError
+from datakit.core.errors import StepError, UsageError
 from datakit.core.hashing import tree_digest
+from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.experiment.arms import cell_keys, cells, train_cell
 from datakit.experiment.curve import Curves, write_curves
 from datakit.experiment.evaluation import evaluate_cells, suites
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
+from datakit.experiment.needs import check_needs
 from datakit.experiment.opened import base_of
 from datakit.experiment.part import make_part, split_rows
 from datakit.experiment.recipe import Recipe, read_recipe
@@ -53,6 +55,7 @@ def example_curves(
         listen: Hears what happens.
 
     Raises:
+        UsageError: The recipe has stages.
         StepError: More examples are asked for than there are.
         DatakitError: And its children.
     """
@@ -60,8 +63,20 @@ def example_curves(
         own_package(package)
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
-    layout = Layout(output or Path("runs") / recipe.name)
+    if recipe.stages:
+        raise UsageError(
+            f"{recipe.path.name} has stages, and examples are counted for one task",
+            hint="Leave stages out, or write `examples` into the stages",
+        )
+    with local_first(recipe.hub):
+        return _curves(recipe, sizes, Layout(output or Path("runs") / recipe.name), arm, seed, listen)
+
+
+def _curves(
+    recipe: Recipe, sizes: Sequence[int], layout: Layout, arm: str | None, seed: int | None, listen: Listener
+) -> Curves:
     wanted = cells(recipe, arm=arm, seed=seed)
+    check_needs(recipe)
     model = base_of(recipe)
     claim_run(recipe, layout)
     build_data(recipe, layout, listen)

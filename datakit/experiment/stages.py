@@ -27,34 +27,43 @@ if TYPE_CHECKING:
 
     from evalkit.suite import Suite
 
-__all__ = ["run_stages", "stage_parts", "write_stages"]
+__all__ = ["drop_stages", "run_stages", "stage_parts", "write_stages"]
 
 _FORMAT = 1
 _NOTE = "merged.json"
 
 
-def run_stages(
-    recipe: Recipe, cells: Sequence[Cell], reported: Sequence[Cell], model: Path, layout: Layout, listen: Listener
-) -> None:
+def drop_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layout) -> None:
+    """Removes evaluations and models of cells that are no longer what the recipe says, before a report can read them.
+
+    Args:
+        recipe: With stages.
+        cells: All that a report may show.
+        model: The base.
+        layout: The run, with its data built.
+    """
+    places = stage_parts(recipe, layout)
+    for cell in cells:
+        if not _is_done(recipe, cell, model, places):
+            for folder in (layout.evaluation(cell.name), layout.model(cell.name)):
+                with storage_errors(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layout, listen: Listener) -> None:
     """Trains the cells stage by stage and writes the logs of the base, of every stage, and of the last as the cell's.
 
     What is done already (the same inputs, checked by hash, the weights of the stage before among them) is not done
-    again; a cell that is no longer what the recipe says leaves the run before a report can read it.
+    again.
 
     Args:
         recipe: With stages.
         cells: Those to train.
-        reported: All that a report may show.
         model: The base.
         layout: The run, with its data built.
         listen: Hears what happens.
     """
     places = stage_parts(recipe, layout)
-    for cell in reported:
-        if not _is_done(recipe, cell, model, places):
-            for folder in (layout.evaluation(cell.name), layout.model(cell.name)):
-                with storage_errors(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
     evaluate_cells(recipe, [], model, layout, listen)
     wanted = suites(recipe, layout)
     for cell in cells:
