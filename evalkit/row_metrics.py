@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["row_metrics"]
 
 _OF_LABELS = ("macro_f1", "mcc")
+_OF_TEXT = ("token_f1", "rouge_l")
 
 
 def row_metrics(
@@ -70,6 +71,8 @@ def _fits(name: str, pair: TaskPair, columns: Sequence[list[str]]) -> bool:
             == [score == 1 for score in table.column("score").to_pylist()]
             for answers, table in ((before, pair.before), (after, pair.after))
         )
+    if name in _OF_TEXT:
+        return all(targets)
     if name == "pearson":
         return all(_is_number(target) for target in targets)
     return any(entities(target) for target in targets)

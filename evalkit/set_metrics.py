@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from evalkit.errors import EvalError
+from evalkit.text_metrics import RougeL, TokenF1
 
 if TYPE_CHECKING:
     import numpy as np
@@ -253,4 +254,11 @@ class EntityF1:
         return [[None] * len(self.texts), self.texts, self.texts[1:] + self.texts[:1]]
 
 
-MEASURES: dict[str, type[Measure]] = {"macro_f1": MacroF1, "mcc": Mcc, "pearson": Pearson, "entity_f1": EntityF1}
+MEASURES: dict[str, type[Measure]] = {
+    "macro_f1": MacroF1,
+    "mcc": Mcc,
+    "pearson": Pearson,
+    "entity_f1": EntityF1,
+    "token_f1": TokenF1,
+    "rouge_l": RougeL,
+}

@@ -11,6 +11,7 @@ from datakit.core.errors import DatakitError
 from datakit.experiment.arms import Trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
+from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
 from datakit.experiment.stale import drop_suites
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["evaluate_cells", "evaluate_model", "suites", "wanted_tasks"]
+__all__ = ["beside", "evaluate_cells", "evaluate_model", "few_shot", "few_shot_name", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -47,11 +48,18 @@ def _task(recipe: Recipe, layout: Layout) -> Suite | None:
         return Suite("task", tuple(replace(task, kind="gain") for task in tasks), "The tasks of the recipe.")
     private = any(source.private for source in recipe.data.sources.values())
     if recipe.stages:
-        places = {stage.name: layout.stage(at, stage.name) for at, stage in enumerate(recipe.stages, 1)}
-        own = tuple(_rows_task(recipe, place, name, private=private) for name, place in places.items())
+        own = tuple(
+            _rows_task(recipe, place, stage.name, private=private)
+            for stage, place in zip(recipe.stages, _places(recipe, layout), strict=True)
+        )
         return Suite(name="task", tasks=own, description="The test rows of every stage.")
     task = _rows_task(recipe, layout, "task", private=private)
     return Suite(name="task", tasks=(task,), description="The built test split.")
+
+
+def _places(recipe: Recipe, layout: Layout) -> list[Layout]:
+    """Where the test rows of the user's tasks lie: in each stage's folder, or in the run's."""
+    return [layout.stage(at, stage.name) for at, stage in enumerate(recipe.stages, 1)] or [layout]
 
 
 def _rows_task(recipe: Recipe, layout: Layout, name: str, *, private: bool) -> SuiteTask:
@@ -80,6 +88,30 @@ def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
     if own is not None and own != "test":
         found += load_suite([own] if isinstance(own, str) else list(own)).tasks
     return found
+
+
+def few_shot(recipe: Recipe, layout: Layout) -> Suite | None:
+    """The user's own task with ``evaluate.shots`` examples before each row; None where none are asked for."""
+    shots, task = recipe.evaluate.shots, _task(recipe, layout) if recipe.evaluate.shots else None
+    if task is None:
+        return None
+    if recipe.evaluate.task != "test":
+        return replace(task, tasks=tuple(replace(one, num_fewshot=shots) for one in task.tasks))
+    own = []
+    for one, place in zip(task.tasks, _places(recipe, layout), strict=True):
+        source = replace(one.source, examples=place.split("train")[0])  # type: ignore[type-var]
+        own.append(replace(one, source=source, num_fewshot=shots))
+    return replace(task, tasks=tuple(own))
+
+
+def few_shot_name(recipe: Recipe) -> str:
+    """How the base with examples is called in folders and reports."""
+    return f"base-{recipe.evaluate.shots}-shot"
+
+
+def beside(recipe: Recipe) -> list[str]:
+    """Names of the models that stand beside the arms, in the order of the report."""
+    return [*([few_shot_name(recipe)] if recipe.evaluate.shots else []), *recipe.evaluate.others()]
 
 
 def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
@@ -165,6 +197,10 @@ def evaluate_cells(
 
     wanted = suites(recipe, layout)
     took: dict[str, float] = {}
+    others = {
+        name: resolve_model(where, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
+        for name, where in recipe.evaluate.others().items()
+    }
     base = Session(model, chat=recipe.chat, offline=recipe.offline)
 
     def of_base(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
@@ -175,6 +211,9 @@ def evaluate_cells(
     for cell in trained:
         check_tuned(cell.folder, base.folder)
     took["base"] = evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen, finish=of_base)
+    if prompted := few_shot(recipe, layout):
+        name = few_shot_name(recipe)
+        took[name] = evaluate_model(base, [prompted], name, None, recipe, layout.evaluation(name), listen)
     for cell in sorted(trained, key=lambda entry: not entry.adapter):
         name = cell.cell.name
         session = base if cell.adapter else Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
@@ -196,4 +235,8 @@ def evaluate_cells(
         took[name] = evaluate_model(
             session, wanted, name, adapter, recipe, layout.evaluation(name), listen, finish=of_tuned
         )
+    base.unload()
+    for name, folder in others.items():
+        session = Session(folder, chat=recipe.chat, offline=recipe.offline)
+        took[name] = evaluate_model(session, wanted, name, None, recipe, layout.evaluation(name), listen)
     return took

@@ -93,13 +93,15 @@ def _templates(recipe: Recipe) -> Iterator[Need]:
 
 
 def _model(recipe: Recipe) -> Iterator[Need]:
-    if recipe.model in MODELS.names() or (recipe.folder / expand(recipe.model)).expanduser().is_dir():
-        return
-    name, _, revision = recipe.model.partition("@")
-    if "/" not in name:
-        return  # no name of the hub: resolving it tells what is wrong
-    bundled = recipe.hub is not None and (recipe.hub / name).is_dir()
-    yield Need("model", name, revision or None, "model", bundled or _is_cached(name, "model", revision or None))
+    others = {f"evaluate.against.{name}": where for name, where in recipe.evaluate.others().items()}
+    for key, reference in {"model": recipe.model, **others}.items():
+        if reference in MODELS.names() or (recipe.folder / expand(reference)).expanduser().is_dir():
+            continue
+        name, _, revision = reference.partition("@")
+        if "/" in name:  # another word is no name of the hub: resolving it tells what is wrong
+            bundled = recipe.hub is not None and (recipe.hub / name).is_dir()
+            here = bundled or _is_cached(name, "model", revision or None)
+            yield Need("model", name, revision or None, key, here)
 
 
 def _tasks(recipe: Recipe) -> Iterator[Need]:

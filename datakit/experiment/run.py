@@ -15,7 +15,7 @@ from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked, read_json, write_json, write_text
 from datakit.experiment.arms import Cell, cell_keys, cells, train_cell
-from datakit.experiment.evaluation import evaluate_cells
+from datakit.experiment.evaluation import beside, evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
@@ -96,6 +96,7 @@ def record(recipe: Recipe, layout: Layout, model: Path, reported: Iterable[Cell]
             "seeds": list(recipe.seeds),
             "arms": list(recipe.arms),
             "cells": [cell.name for cell in reported],
+            "beside": beside(recipe),
             "chat": recipe.chat.model_dump(),
             "datakit": version("datakit"),
         },

@@ -15,6 +15,7 @@ from evalkit.report.words import explanation, headline, lead
 if TYPE_CHECKING:
     from evalkit.comparison import Row, SuiteMean
     from evalkit.drift import Drift
+    from evalkit.report.beside import Beside
     from evalkit.report.model import ArmResult, Report
     from evalkit.set_pairs import SetMetric
 
@@ -38,6 +39,7 @@ def document(report: Report) -> dict[str, Any]:
         "summaries": [asdict(summary) for summary in summaries(report)],
         "front": None if (front := front_of_report(report)) is None else asdict(front),
         "stages": list(report.stages),
+        "beside": [_beside(report, other) for other in report.beside],
         "forgotten": [asdict(flip) for flip in examples(report)],
         "data": report.data_facts,
         "settings": report.settings,
@@ -73,11 +75,18 @@ def _arm(report: Report, arm: ArmResult) -> dict[str, Any]:
         "notes": list(comparison.notes),
         "alpha": comparison.alpha,
         "train": arm.train_facts,
+        "classes": [asdict(row) for row in arm.classes],
     }
 
 
 def _set_metric(metric: SetMetric) -> dict[str, Any]:
     return {name: value for name, value in asdict(metric).items() if name != "influences"}
+
+
+def _beside(report: Report, other: Beside) -> dict[str, Any]:
+    rows = {(arm.name, arm.seed): report.label(arm) for arm in report.arms}
+    against = {rows[key]: _row(row) for key, row in other.rows.items()}
+    return {"name": other.name, "task": other.task, "score": other.score, "items": other.n, "arms": against}
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
 from evalkit.report.front_figure import front_figure, front_of_report, front_sentence
+from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
-from evalkit.report.words import headline, interval, lead, rest, score, signed, verdict
+from evalkit.report.words import headline, lead, rest, score, verdict
 
 if TYPE_CHECKING:
     from evalkit.front import Front
@@ -137,7 +138,7 @@ def _tasks(report: Report) -> str:
         )
         panels.append(
             f'<div role="tabpanel" id="panel-{at}" aria-labelledby="tab-{at}"{"" if at == 0 else " hidden"}>'
-            f"{_sentence(arm) if len(ranked) > 1 else ''}{_own_task(arm)}{forest_table(report, arm)}</div>"
+            f"{_sentence(arm) if len(ranked) > 1 else ''}{own_task(report, arm)}{forest_table(report, arm)}</div>"
         )
     bar = f'<div role="tablist" aria-label="Arm">{"".join(tabs)}</div>' if len(ranked) > 1 else ""
     return (
@@ -157,24 +158,6 @@ def _margin(report: Report) -> str:
     loss = score(margins[0]) if len(margins) == 1 else f"{score(margins[0])} to {score(margins[-1])}"
     reason = f": {report.margin_reason.strip().rstrip('.')}" if report.margin_reason else ""
     return f'<p class="quiet margin-note">Tolerable is a loss of {loss} points per task{escape(reason)}.</p>'
-
-
-def _own_task(arm: ArmResult) -> str:
-    lines = []
-    for row in arm.comparison.gains:
-        figures = [f"{row.metric} {score(row.before)} → {score(row.after)}"]
-        figures.append(f"{signed(row.difference)} {interval(row.interval)}")
-        figures += [
-            f"{metric.name.replace('_', '-')} {score(metric.before)} → {score(metric.after)}, "
-            f"{signed(metric.difference)} {interval(metric.interval)}"
-            for metric in row.metrics
-        ]
-        text = f"{row.n:,} rows: {'; '.join([', '.join(figures[:2]), *figures[2:]])}"
-        lines.append(
-            f"<p class='own'>Your task <strong>{escape(row.task)}</strong>, {_code_safe(text)} "
-            f"{verdict_word(row.verdict)}</p>"
-        )
-    return "".join(lines)
 
 
 def _items(report: Report) -> str:

@@ -61,6 +61,10 @@ def _arms(report: Report, ranked: list[ArmResult]) -> list[str]:
         gain += [""] * (len(own) - len(gain))
         general = "" if mean is None else f"{signed(mean.difference)} {interval(mean.interval)}"
         lines.append(_line([escape(report.label(arm), 30), *gain, general, arm.gate.status]))
+    lines += [
+        _line([escape(other.name, 30), "", score(other.score), *[""] * (len(heads) - 3)])
+        for other in report.beside[:MAX_ARMS]
+    ]
     if len(ranked) > MAX_ARMS:
         lines.append(_line([f"{len(ranked) - MAX_ARMS} more in report.html", *[""] * (len(heads) - 1)]))
     return [*lines, ""]

@@ -154,7 +154,7 @@ def test_tabs_and_sorting_by_keyboard(browser, opened, make_report):
     panel = browser.find_element("id", tabs[1].get_attribute("aria-controls"))
     assert panel.is_displayed()
     heads = panel.find_elements("css selector", ".forest-table .sort")
-    names = "return [...arguments[0].querySelectorAll('tbody th')].map((cell) => cell.textContent)"
+    names = "return [...arguments[0].querySelectorAll('.forest-table tbody th')].map((cell) => cell.textContent)"
     heads[0].send_keys(Keys.ENTER)
     found = browser.execute_script(names, panel)
     assert found == sorted(found)
