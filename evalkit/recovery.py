@@ -49,6 +49,11 @@ class Recovery:
         """Whether the base rose too: then what came back may be learnt anew rather than found again."""
         return self.base.interval[0] > 0
 
+    @property
+    def is_harmed(self) -> bool:
+        """Whether the short training cost the base points: then it was too long or too fast to say much."""
+        return self.base.interval[1] < 0
+
 
 def training_half(log: EvalLog, task: str, *, seed: int = 0) -> tuple[set[str], set[str]]:
     """Item ids to train on and to measure on; items of one cluster or of equal documents stand on one side."""
@@ -120,7 +125,7 @@ def recovery_facts(found: Recovery) -> dict[str, Any]:
     """The task as plain values for JSON."""
     pairs = {name: _pair(getattr(found, name)) for name in ("loss", "left", "back", "base")}
     start = {"task": found.task, "status": found.status, "trained_items": found.trained, "items": found.loss.n}
-    return {**start, **pairs, "base_rose_too": found.is_taught}
+    return {**start, **pairs, "base_rose_too": found.is_taught, "base_fell": found.is_harmed}
 
 
 def _pair(value: Paired) -> dict[str, Any]:

@@ -15,6 +15,9 @@ __all__ = ["command"]
 @click.option("--task", "tasks", multiple=True, help="A general task; may be repeated.  [default: what regressed]")
 @click.option("--seed", type=int, help="Of the arm.  [default: its first]")
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Of the short training.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Of the short training.  [the arm's]"
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file.  [default: RUN/recover.json]")
 @click.option("--json", "as_json", is_flag=True, help="Print recover.json on stdout, progress on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -24,6 +27,7 @@ def command(
     tasks: tuple[str, ...],
     seed: int | None,
     steps: int,
+    learning_rate: float | None,
     output: Path | None,
     as_json: bool,
     quiet: bool,
@@ -47,7 +51,16 @@ def command(
 
     layout = open_run(run)
     with listening(quiet=quiet, to_stderr=as_json) as listen:
-        found = recover(layout, arm=arm, tasks=tasks, seed=seed, steps=steps, output=output, listen=listen)
+        found = recover(
+            layout,
+            arm=arm,
+            tasks=tasks,
+            seed=seed,
+            steps=steps,
+            learning_rate=learning_rate,
+            output=output,
+            listen=listen,
+        )
     if as_json:
         sys.stdout.write(found.path.read_text(encoding="utf-8"))
         return

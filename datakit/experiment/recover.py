@@ -66,6 +66,7 @@ def recover(
     tasks: Sequence[str] = (),
     seed: int | None = None,
     steps: int = 20,
+    learning_rate: float | None = None,
     output: Path | None = None,
     listen: Listener = silent,
 ) -> Recovered:
@@ -80,6 +81,7 @@ def recover(
         tasks: General tasks; those on which the arm regressed by default.
         seed: Of the arm; its first by default.
         steps: Optimizer steps of the short training.
+        learning_rate: Of the short training; the arm's own by default.
         output: The file; ``recover.json`` in the run by default.
         listen: Hears what happens.
 
@@ -95,6 +97,7 @@ def recover(
     if general is None:
         raise DatakitError("the recipe has no general suite to recover", where=layout.recipe)
     chosen = _chosen(general, tasks, cell, layout)
+    short = _short(layout.model(cell.name), steps, learning_rate)
     found = []
     with local_first(recipe.hub), tempfile.TemporaryDirectory(prefix="datakit-recover-") as name:
         base = _Model("base", base_of(recipe))
@@ -102,18 +105,19 @@ def recover(
         for task in chosen:
             suite = replace(general, tasks=(task,))
             scratch = Path(name) / task.name
-            found.append(_one(recipe, suite, cell, (base, tuned), steps, scratch, layout, listen))
+            found.append(_one(recipe, suite, cell, (base, tuned), short, scratch, listen))
     path = output or layout.root / "recover.json"
-    write_json(path, _facts(cell, steps, found), format=_FORMAT)
+    write_json(path, _facts(cell, short, found), format=_FORMAT)
     return Recovered(path, cell, steps, tuple(found))
 
 
-def _facts(cell: Cell, steps: int, found: Sequence[Recovery]) -> dict[str, Any]:
+def _facts(cell: Cell, short: Arm, found: Sequence[Recovery]) -> dict[str, Any]:
     from evalkit.recovery import recovery_facts
     from evalkit.report.recovery_words import recovery_sentence
 
     tasks = [{**recovery_facts(one), "sentence": recovery_sentence(one)} for one in found]
-    return {"arm": cell.arm, "seed": cell.seed, "steps": steps, "tasks": tasks}
+    trained = {"steps": short.steps, "learning_rate": short.learning_rate}
+    return {"arm": cell.arm, "seed": cell.seed, **trained, "tasks": tasks}
 
 
 def _chosen(general: Suite, names: Sequence[str], cell: Cell, layout: Layout) -> list[SuiteTask]:
@@ -148,9 +152,8 @@ def _one(
     suite: Suite,
     cell: Cell,
     models: tuple[_Model, _Model],
-    steps: int,
+    short: Arm,
     scratch: Path,
-    layout: Layout,
     listen: Listener,
 ) -> Recovery:
     from evalkit.recovery import recovery, training_half
@@ -164,10 +167,9 @@ def _one(
             hint=f"Evaluate {2 * _FEWEST} items or more",
         )
     data = _training_rows(recipe, suite, before[0], trained, scratch)
-    short = _short(layout.model(cell.name), steps)
     after = []
     for model in models:
-        listen(Event("train", task, f"{task}: {model.name}, {steps} steps on {len(trained):,} items"))
+        listen(Event("train", task, f"{task}: {model.name}, {short.steps} steps on {len(trained):,} items"))
         after.append(_evaluate(recipe, suite, _trained(recipe, short, model, data, cell, scratch)))
     found = recovery(
         task,
@@ -183,13 +185,14 @@ def _one(
     return found
 
 
-def _short(folder: Path, steps: int) -> Arm:
+def _short(folder: Path, steps: int, learning_rate: float | None) -> Arm:
     """The arm as it was trained, but short, at a constant rate and without replay."""
     from train import Arm
 
     written = read_json(folder / "train.json")["arm"]
     kept = {key: value for key, value in written.items() if key not in ("epochs", "replay", "checkpoints")}
-    return Arm.model_validate({**kept, "steps": steps, "schedule": "constant", "warmup": 0.0})
+    own = {} if learning_rate is None else {"learning_rate": learning_rate}
+    return Arm.model_validate({**kept, **own, "steps": steps, "schedule": "constant", "warmup": 0.0})
 
 
 def _trained(recipe: Recipe, short: Arm, model: _Model, data: Path, cell: Cell, scratch: Path) -> _Model:

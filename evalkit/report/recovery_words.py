@@ -18,6 +18,8 @@ def recovery_sentence(found: Recovery) -> str:
     """Whether knowledge went, or only the way to it."""
     lost, back, left = found.loss.difference, found.back.difference, found.left
     came = f"{signed(back)} points {interval(found.back.interval)} came back"
+    if back < 0:
+        came = f"the training took {points(back)} more points"
     missing = f"{signed(left.difference)} {interval(left.interval)} beside the base after the same training"
     told = {
         "hidden": f"{found.task}: hidden, not lost. Of {points(lost)} points lost, {came}; {missing}. "
@@ -31,14 +33,18 @@ def recovery_sentence(found: Recovery) -> str:
             f" The base rose too ({signed(found.base.difference)} {interval(found.base.interval)}): "
             "some of it may be learnt anew from these items."
         )
+    if found.is_harmed and found.status != "hidden":
+        told += (
+            f" The training itself costs the base {points(found.base.difference)} points: "
+            "fewer steps or a lower rate may say more."
+        )
     return told
 
 
 def recovery_lines(found: Recovery) -> list[str]:
     """Lines of 80 columns."""
-    start = f"{shorten(found.task, INDENT - 1):<{INDENT}}"
-    title = f"{found.loss.n:,} items, trained on {found.trained:,} others"
-    lines = [f"{start}{title:<34}{'base':>7}{'tuned':>7}  points, 95 %"]
+    title = f"{shorten(found.task, 18)}, {found.loss.n:,} items ({found.trained:,} trained)"
+    lines = [f"{title:<44}{'base':>7}{'tuned':>7}  points, 95 %"]
     for name, pair in (("as they are", found.loss), ("after the same short training", found.left)):
         lines.append(f"{'':<{INDENT}}{name:<34}{_figures(pair)}")
     return lines + folded(found.status.upper(), recovery_sentence(found).partition(": ")[2])
