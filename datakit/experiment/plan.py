@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from datakit.experiment.stages import stage_parts
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.suite import Suite
+    from train import Arm
 
 __all__ = ["Plan", "check"]
 
@@ -71,15 +72,21 @@ class _Measured:
     disk: int = 0
 
 
-def _measure_training(recipe: Recipe, model: Path, layout: Layout, scratch: Path) -> _Measured:
+def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layout]]:
+    """What is trained on which rows: the arms on all of them, or each stage on its own."""
+    if not recipe.stages:
+        return [(recipe.arms, layout)]
+    return list(zip((stage.arms for stage in recipe.stages), stage_parts(recipe, layout), strict=True))
+
+
+def _measure_training(
+    recipe: Recipe, model: Path, parts: Sequence[tuple[Mapping[str, Arm], Layout]], scratch: Path
+) -> _Measured:
     """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
     from train import Event, Preflight, fit
 
     total = _Measured()
-    parts = [(recipe.arms, layout)]
-    if recipe.stages:
-        parts = list(zip((stage.arms for stage in recipe.stages), stage_parts(recipe, layout), strict=True))
     for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
         steps = 0
 
@@ -187,8 +194,9 @@ def _check(recipe: Recipe) -> Plan:
         built = build(recipe.data, output=layout.root, seed=recipe.seeds[0], folder=recipe.folder, hub=recipe.hub)
         if not built.splits.get("train"):
             raise DatakitError("no row is left to train on", where=recipe.path)
+        parts = _parts(recipe, layout)
         wanted = suites(recipe, layout)
-        measured = _measure_training(recipe, model, layout, Path(name))
+        measured = _measure_training(recipe, model, parts, Path(name))
         count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
         session = Session(model, chat=recipe.chat, offline=recipe.offline)
         models = 1 + len(cells(recipe)) * max(len(recipe.stages), 1)

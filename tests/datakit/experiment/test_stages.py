@@ -11,6 +11,7 @@ from datakit.core.errors import RecipeError
 from datakit.core.storage import read_json
 from datakit.experiment.events import Event
 from datakit.experiment.layout import Layout
+from datakit.experiment.plan import check
 from datakit.experiment.recipe import read_recipe
 from datakit.experiment.run import run
 from datakit.pocket import write_task
@@ -83,6 +84,7 @@ def _weights(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_stages_go_on_after_a_stop_and_end_with_the_same_bytes(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("  full: {adapter: full, learning_rate: 2e-3, epochs: 1}\n", ""))
+    assert check(read_recipe(recipe)).cells == 1
     out, again = recipe.parent / "out", recipe.parent / "again"
 
     def stop(event: Event) -> None:
