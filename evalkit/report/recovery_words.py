@@ -26,7 +26,8 @@ def recovery_sentence(found: Recovery) -> str:
         "The knowledge is there; what went is the way of answering.",
         "lost": f"{found.task}: lost. The same training does not bring it back: {missing}. Knowledge went.",
         "partly": f"{found.task}: partly hidden, partly lost. {came[0].upper()}{came[1:]}, but {missing}.",
-        "unsure": f"{found.task}: not enough items to say. {came[0].upper()}{came[1:]}; {missing}.",
+        "unsure": f"{found.task}: not enough items to say whether a loss is left. {came[0].upper()}{came[1:]}, of "
+        f"{points(lost)} lost; {missing}.",
     }[found.status]
     if found.is_taught and found.status in ("hidden", "partly"):
         told += (
