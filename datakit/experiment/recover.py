@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Recovered", "recover"]
 
 _FORMAT = 1
-_FEWEST = 20  # items on a side
+_FEWEST = 2  # items on a side; with few of them the answer is `unsure`
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _one(
     trained, measured = training_half(before[0], task, seed=cell.seed)
     if min(len(trained), len(measured)) < _FEWEST:
         raise DatakitError(
-            f"'{task}' has {len(trained) + len(measured)} items; half of them are too few to say anything",
+            f"'{task}' has {len(trained) + len(measured)} items; both halves need some",
             hint=f"Evaluate {2 * _FEWEST} items or more",
         )
     data = _training_rows(recipe, suite, before[0], trained, scratch)

@@ -73,7 +73,7 @@ def plane_scale(values: Iterable[float], *, count: int = 6) -> Scale:
     return Scale(low, high, _ticks(low, high, count))
 
 
-def shown_ends(estimate: float, ends: tuple[float, float]) -> tuple[float, float]:
+def _ends(estimate: float, ends: tuple[float, float]) -> tuple[float, float]:
     return max(ends[0], estimate - REACH), min(ends[1], estimate + REACH)
 
 
@@ -81,7 +81,7 @@ def forest_scale(rows: Sequence[tuple[float, tuple[float, float], float]]) -> Sc
     """Scale that holds zero, every margin and every interval; rows are (estimate, interval, margin)."""
     values = [0.0, 0.01]
     for estimate, ends, margin in rows:
-        values += [*shown_ends(estimate, ends), -margin]
+        values += [*_ends(estimate, ends), -margin]
     return plane_scale(values)
 
 
@@ -98,7 +98,7 @@ def forest_svg(
 ) -> str:
     """One row of the forest plot: interval, estimate, the lines of zero and of the tolerable loss."""
     at, zero, tolerable = (scale.percent(value) for value in (estimate, 0.0, -margin))
-    shown = shown_ends(estimate, ends)
+    shown = _ends(estimate, ends)
     low, high = (scale.percent(value) for value in shown)
     arrows = "".join(
         f'<svg x="{position}%" y="50%" overflow="visible"><path class="arrow" d="{path}"/></svg>'
@@ -175,10 +175,10 @@ class _Point:
     mean: SuiteMean
 
     def across(self) -> tuple[float, float]:
-        return shown_ends(self.mean.difference, self.mean.interval)
+        return _ends(self.mean.difference, self.mean.interval)
 
     def up(self) -> tuple[float, float]:
-        return shown_ends(self.row.difference, self.row.interval)
+        return _ends(self.row.difference, self.row.interval)
 
     def said(self) -> str:
         return (
