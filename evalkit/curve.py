@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from evalkit.choice import Choice
     from evalkit.comparison import Comparison, Row, SuiteMean
-    from evalkit.selection import Choice
 
 __all__ = ["Curve", "CurvePoint", "curve_facts"]
 

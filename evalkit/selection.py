@@ -1,127 +1,57 @@
-"""Choosing by the suite without fooling oneself: what is chosen on three tenths of the items is reported on the rest.
-
-An item stands on the same side in every log, whatever the model, since its document alone decides.
-"""
+"""Items to choose on, and items to report on: whatever is selected by a suite is reported on items it did not see."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import replace
 
 from datakit.core.hashing import digest
-from evalkit.errors import EvalError
+from evalkit.log import EvalLog
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+__all__ = ["SELECTION_TENTHS", "is_selection", "split_log"]
 
-    from evalkit.comparison import Comparison
-    from evalkit.log import EvalLog
-
-__all__ = ["Candidate", "Choice", "choose_under", "split_log"]
-
-_TENTHS = 3
+SELECTION_TENTHS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What a model showed on the items that the choice is made on.
-
-    Attributes:
-        at: Its step, or whatever the models are numbered by.
-        gain: Mean difference over the user's tasks; None without any.
-        loss: Mean loss over the general tasks.
-    """
-
-    at: int
-    gain: float | None
-    loss: float
+def is_selection(doc_hash: str) -> bool:
+    """Whether an item is one to choose on: hash(doc) mod 10 < 3. The same document always falls on the same side."""
+    return int(digest("selection", doc_hash), 16) % 10 < SELECTION_TENTHS
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The model with the largest gain among those that lose no more than the budget.
+def split_log(log: EvalLog, *, kinds: Collection[str] = ("general", "gain")) -> tuple[EvalLog, EvalLog]:
+    """A log as two: three tenths of the items to choose on (a checkpoint, a weight, a point on the front), the rest.
 
-    Attributes:
-        budget: Loss of the suite's mean that was allowed.
-        at: Number of the chosen model; None where none keeps to the budget.
-        candidates: All of them, on the three tenths.
-        comparison: Base to the chosen model on the other seven tenths; None where none was chosen.
-    """
-
-    budget: float
-    at: int | None
-    candidates: tuple[Candidate, ...]
-    comparison: Comparison | None
-
-
-def _is_for_choice(doc_hash: str) -> bool:
-    return int(digest(doc_hash)[:8], 16) % 10 < _TENTHS
-
-
-def split_log(log: EvalLog) -> tuple[EvalLog, EvalLog]:
-    """The items to choose on, three tenths, and the items to report on; by the hash of each item's document."""
-    import pyarrow as pa
-
-    chosen = [_is_for_choice(name) for name in log.items.column("doc_hash").to_pylist()]
-    mask = pa.array(chosen, pa.bool_())
-    return _part(log, log.items.filter(mask)), _part(log, log.items.filter(pa.array([not one for one in chosen])))
-
-
-def _part(log: EvalLog, items: pa.Table) -> EvalLog:
-    return replace(log, items=items)
-
-
-def choose_under(
-    before: EvalLog, models: Mapping[int, EvalLog], budget: float, *, alpha: float = 0.05, seed: int = 0
-) -> Choice:
-    """Chooses under a budget of forgetting.
-
-    On three tenths of the items a model qualifies whose suite mean fell by at most the budget; of those the one with
-    the largest gain is taken, the earliest where gains are equal, the latest where there is no task of the user's own.
+    Items of one cluster stay together. Tasks of other kinds (drift) stand whole in both.
 
     Args:
-        before: Log of the base.
-        models: Number to log, the same tasks as the base's.
-        budget: Largest loss of the suite's mean, in points of the score (0.01 = 1 point).
-        alpha: 1 - confidence of the comparison that is reported.
-        seed: Of permutations and bootstraps.
+        log: Of any model; two logs of the same items are split alike.
+        kinds: Kinds of tasks that are split.
 
-    Raises:
-        EvalError: No model, or no general task with items on both sides.
+    Returns:
+        ``(selection, report)``. A task that has no item on one side is missing there.
     """
-    from evalkit.compare import compare
-
-    if not models:
-        raise EvalError("there is no model to choose from")
-    parts = {at: split_log(log) for at, log in models.items()}
-    tasks = _on_both_sides(before)
-    base = tuple(_only(part, tasks) for part in split_log(before))
-    candidates = []
-    for at, (shown, _) in sorted(parts.items()):
-        found = compare(base[0], _only(shown, tasks), alpha=alpha, seed=seed)
-        if found.suite_mean is None:
-            raise EvalError("no general task to keep a budget of forgetting on", hint="Set evaluate.suite")
-        gains = [row.difference for row in found.gains]
-        candidates.append(Candidate(at, sum(gains) / len(gains) if gains else None, -found.suite_mean.difference))
-    within = [one for one in candidates if one.loss <= budget]
-    if not within:
-        return Choice(budget, None, tuple(candidates), None)
-    best = max(within, key=lambda one: one.at if one.gain is None else one.gain)
-    report = compare(base[1], _only(parts[best.at][1], tasks), alpha=alpha, seed=seed)
-    return Choice(budget, best.at, tuple(candidates), report)
-
-
-def _on_both_sides(log: EvalLog) -> set[str]:
-    """Tasks with items in either part; of a task of a few items one part may be empty."""
-    sides = [set(part.items.column("task").to_pylist()) for part in split_log(log)]
-    return sides[0] & sides[1]
-
-
-def _only(log: EvalLog, tasks: set[str]) -> EvalLog:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    kept = pc.is_in(log.items.column("task"), value_set=pa.array(sorted(tasks), pa.string()))
-    header = replace(log.header, tasks={name: info for name, info in log.header.tasks.items() if name in tasks})
-    return replace(log, header=header, items=log.items.filter(kept))
+    columns = ("task", "item_id", "doc_hash", "cluster")
+    rows = list(zip(*(log.items.column(name).to_pylist() for name in columns), strict=True))
+    shared = _shared_clusters(rows)
+    sides = []
+    for task, item, doc, cluster in rows:
+        own = f"cluster {cluster}" if (task, cluster) in shared else doc or item
+        sides.append(None if log.header.tasks[task].kind not in kinds else is_selection(own))
+    found = []
+    for wanted in (True, False):
+        kept = log.items.filter(pa.array([side in (None, wanted) for side in sides], pa.bool_()))
+        left = set(kept.column("task").to_pylist())
+        tasks = {name: info for name, info in log.header.tasks.items() if name in left}
+        found.append(EvalLog(replace(log.header, tasks=tasks), kept))
+    return found[0], found[1]
+
+
+def _shared_clusters(rows: list[tuple[str, str, str, str]]) -> set[tuple[str, str]]:
+    """Clusters of more than one item."""
+    items: dict[tuple[str, str], set[str]] = {}
+    for task, item, _, cluster in rows:
+        if cluster is not None:
+            items.setdefault((task, cluster), set()).add(item)
+    return {key for key, own in items.items() if len(own) > 1}

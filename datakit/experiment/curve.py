@@ -116,9 +116,9 @@ def _curve(
     budget: float,
     listen: Listener,
 ) -> Curve:
+    from evalkit.choice import choose_under
     from evalkit.compare import compare
     from evalkit.curve import Curve, CurvePoint
-    from evalkit.selection import choose_under
 
     logs = {step: _log(recipe, cell, step, folder, base, layout, listen) for step, folder in states}
     before = _combined(layout.curve("base"))

@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from evalkit.choice import choose_under
 from evalkit.compare import compare
 from evalkit.curve import Curve, CurvePoint, curve_facts
 from evalkit.report.curve_lines import curve_name, gain_lines, mean_lines
 from evalkit.report.curve_page import curve_page
 from evalkit.report.curve_words import curve_table, first_sentence
 from evalkit.report.lines import Line, Mark, line_chart
-from evalkit.selection import choose_under
 
 
 @pytest.fixture(scope="module")
