@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from datakit.dedup import plain
+from datakit.text.plain import small
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_ALL_PAIRS", "MIN_RECALL", "bands_for", "candidate_pairs"]
+__all__ = ["CANDIDATES", "COMPARED", "MAX_ALL_PAIRS", "MIN_RECALL", "bands_for", "candidate_pairs"]
 
 # Chance that a pair exactly at the threshold becomes a candidate; above the threshold it is higher.
 MIN_RECALL: Final = 0.99
 # Up to this many signatures in one bucket all pairs are compared; larger ones form the crowd (see crowd.py), or a
 # hundred thousand fillings of one form letter would be five billion pairs.
 MAX_ALL_PAIRS: Final = 64
+# Of a row in a crowd so many others are collected, and so many of these compared.
+CANDIDATES: Final = 512
+COMPARED: Final = 64
 _ROOM: Final = 1 << 23
 
 
@@ -49,6 +55,9 @@ def candidate_pairs(
     Yields:
         Arrays (pairs, 2) of row numbers, first < second.
     """
+    if small(len(keys)):
+        yield from plain.new_pairs(keys, crowd, fixed, MAX_ALL_PAIRS)
+        return
     import numpy as np
 
     from datakit.dedup.compiled import new_pairs

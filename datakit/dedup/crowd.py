@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from datakit.dedup.candidates import CANDIDATES, COMPARED
 from datakit.dedup.compiled import best_kept, common, differ, least_common
 from datakit.text.jit import jit
 
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
     Flags: TypeAlias = NDArray[np.bool_]
     Words: TypeAlias = NDArray[np.uint64]
 
-__all__ = ["CANDIDATES", "COMPARED", "drop_crowd", "look_again", "prefixes"]
+__all__ = ["drop_crowd", "look_again", "prefixes"]
 
-CANDIDATES: Final = 512
-COMPARED: Final = 64
 _COUNTERS: Final = 22
 
 

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from datakit.dedup.choice import crowd_kernels, kernels
 from datakit.dedup.nodes import Nodes
 from datakit.dedup.source import Source
 
@@ -77,9 +78,7 @@ class NoCrowd:
         """See :class:`Neighbours`."""
         import numpy as np
 
-        from datakit.dedup.compiled import drop
-
-        found = drop(*edges.neighbours(len(nodes)), nodes.label, aside, nodes.fixed, across)
+        found = kernels(len(nodes)).drop(*edges.neighbours(len(nodes)), nodes.label, aside, nodes.fixed, across)
         return Dropped(*found, Edges(np.zeros((0, 2), np.int64), np.zeros(0)))
 
 
@@ -94,16 +93,13 @@ class Crowd:
     """
 
     def __init__(self, source: Source, nodes: Nodes, places: Ints, threshold: float) -> None:
-        from datakit.dedup.crowd import prefixes
-
         self._places, self._threshold = places, threshold
         self._hashes, self._spans = _stored_sets(source, nodes.first[places])
-        self._token_starts, self._tokens = prefixes(self._hashes, self._spans, threshold)
+        self._token_starts, self._tokens = crowd_kernels(len(places)).prefixes(self._hashes, self._spans, threshold)
 
     def drop(self, edges: Edges, nodes: Nodes, aside: Flags, *, across: bool, sweep: bool) -> Dropped:
         """See :class:`Neighbours`."""
-        from datakit.dedup.crowd import drop_crowd, look_again
-
+        kernel = crowd_kernels(len(self._places))
         crowd: tuple[Any, ...] = (
             self._places,
             self._hashes,
@@ -112,12 +108,12 @@ class Crowd:
             self._tokens,
             self._threshold,
         )
-        partner, similarity, pairs, values = drop_crowd(
+        partner, similarity, pairs, values = kernel.drop_crowd(
             *edges.neighbours(len(nodes)), nodes.label, nodes.group, aside, nodes.fixed, across, *crowd
         )
         found = Edges(pairs, values)
         if sweep:
-            found = found.with_others(Edges(*look_again(nodes.group, aside, partner, *crowd)))
+            found = found.with_others(Edges(*kernel.look_again(nodes.group, aside, partner, *crowd)))
         return Dropped(partner, similarity, found)
 
 
@@ -165,15 +161,15 @@ class Graph:
         """
         import numpy as np
 
-        from datakit.dedup.compiled import best_other
-
         nodes, aside = self.nodes, np.zeros(len(self.nodes), dtype=bool)
         labelled = on_conflict == "drop" and len(np.unique(nodes.label[nodes.label >= 0])) > 1
         first = self.neighbours.drop(self.edges, nodes, aside, across=on_conflict == "keep_first", sweep=labelled)
         self.edges = self.edges.with_others(first.found)
         if not labelled:
             return first, None
-        conflicts = Dropped(*best_other(*self.edges.neighbours(len(nodes)), nodes.label), first.found)
+        conflicts = Dropped(
+            *kernels(len(nodes)).best_other(*self.edges.neighbours(len(nodes)), nodes.label), first.found
+        )
         conflicts.partner[: nodes.fixed] = -1
         aside = conflicts.partner >= 0
         second = self.neighbours.drop(self.edges, nodes, aside, across=True, sweep=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from datakit.dedup.choice import kernels
 from datakit.dedup.graph import Dropped, Edges
 from datakit.dedup.nodes import Nodes
 from datakit.dedup.result import PAIRS, DedupResult
@@ -42,8 +43,6 @@ def outcome(
     """
     import numpy as np
 
-    from datakit.dedup.compiled import components
-
     count = len(whole)
     partner, similarity = np.full(count, -1, dtype=np.int64), np.full(count, np.nan)
     conflict, cluster = np.zeros(count, dtype=bool), np.arange(count)
@@ -61,7 +60,7 @@ def outcome(
         conflict[texts] = conflicts.partner[node] >= 0
     partner[rank < fixed], similarity[rank < fixed], conflict[rank < fixed] = -1, np.nan, False
     if len(nodes):
-        cluster[texts] = nodes.first[components(len(nodes), edges.pairs)[node]]
+        cluster[texts] = nodes.first[kernels(len(nodes)).components(len(nodes), edges.pairs)[node]]
     return DedupResult(
         keep=partner < 0,
         partner=partner,

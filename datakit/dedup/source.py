@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from datakit.core.errors import StepError
+from datakit.text import plain
 from datakit.text.column import TextColumn
 from datakit.text.kernel import Scheme, sketch_column
 from datakit.text.shingles import ShingleSets, column_sets
@@ -96,13 +97,16 @@ class TableSource:
     def _bands(self, bands: tuple[int, int]) -> NDArray[np.uint32]:
         import numpy as np
 
-        from datakit.text.compiled import keys_of_bands
-
         keys = np.empty((self.table.num_rows if bands[0] else 0, bands[0]), dtype=np.uint32)
-        row = 0
+        row, few = 0, plain.small(self.table.num_rows)
         for chunk in self.table.column("signature").chunks if bands[0] else ():
             matrix = chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), self.num_perm)
-            keys_of_bands(matrix, bands[1], keys[row : row + len(chunk)])
+            if few:
+                keys[row : row + len(chunk)] = plain.keys_of_bands(matrix, bands[1], bands[0])
+            else:
+                from datakit.text.compiled import keys_of_bands
+
+                keys_of_bands(matrix, bands[1], keys[row : row + len(chunk)])
             row += len(chunk)
         return keys
 

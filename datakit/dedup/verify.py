@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from datakit.dedup import plain
 from datakit.dedup.source import Source
 from datakit.text.kernel import concurrently
+from datakit.text.plain import small
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,10 +52,12 @@ class Verifier:
     def _similarities(self, rows: NDArray[np.int64], pairs: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
         import numpy as np
 
-        from datakit.dedup.compiled import similarities
-
         sets = self._source.sets(rows)
         found = np.zeros(len(pairs))
+        if small(len(self._weights)):
+            plain.similarities(sets, pairs, threshold, found)
+            return found
+        from datakit.dedup.compiled import similarities
 
         def work(start: int) -> None:
             end = min(start + _CHUNK, len(pairs))

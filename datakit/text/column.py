@@ -49,8 +49,12 @@ class Piece:
         return self._is_ascii[0]
 
     def text(self, index: int) -> str:
-        """One text; surrogates that a list brought along come back."""
-        return bytes(self.data[self.offsets[index] : self.offsets[index + 1]]).decode("utf-8", "surrogatepass")
+        """One text; surrogates that a list brought along come back, and what is no UTF-8 is read as kernels read it."""
+        data = self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+        try:
+            return data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return "".join(_broken(data))
 
 
 class TextColumn:
@@ -123,6 +127,22 @@ def _numbered(pieces: Sequence[Piece]) -> Iterator[Piece]:
     for piece in pieces:
         yield Piece(start, piece.data, piece.offsets, piece.present)
         start += len(piece)
+
+
+def _broken(data: bytes) -> Iterator[str]:
+    at = 0
+    while at < len(data):
+        byte = data[at]
+        size = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        if size == 1 or at + size > len(data):
+            yield chr(byte) if byte < 0x80 else "\ufffd"
+            at += 1
+            continue
+        code = byte & (0xFF >> (size + 1))
+        for follower in data[at + 1 : at + size]:
+            code = code << 6 | follower & 0x3F
+        yield chr(code) if code < 0x110000 else "\ufffd"
+        at += size
 
 
 def _arrow_piece(array: pa.Array) -> Piece:

@@ -1,6 +1,6 @@
 """The compiled kernels over whole columns: many threads, and the few texts that need Unicode's composition apart.
 
-numba is imported by the first call. Machine code is kept on disk: a machine pays for compiling once, some five seconds,
+numba is imported by the first call with a large input (small ones are done in plain.py). Machine code is kept on disk: a machine pays for compiling once, some five seconds,
 a process about half a second.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from datakit.text.column import Piece, TextColumn
 from datakit.text.normalise import normalise
+from datakit.text.plain import keys_of_bands, minima, runs, small_column
 from datakit.text.points import CLASS_SHIFT, FOLDED, WHITE, code_points
 from datakit.text.script import LETTER, MARK, SEPARATOR, SYMBOL, UNSPACED, Unit, character_class
 
@@ -125,6 +126,8 @@ def sketch_column(
         matrix: Whether whole signatures are wanted.
         bands: Number of bands whose keys are wanted, and rows per band.
     """
+    if small_column(column):
+        return _sketch_small(column, scheme, matrix=matrix, bands=bands)
     import numpy as np
 
     from datakit.text.compiled import sketch
@@ -159,6 +162,20 @@ def sketch_column(
     if matrix:
         found.matrix[missing] = np.uint32(0xFFFFFFFF)
     return found
+
+
+def _sketch_small(column: TextColumn, scheme: Scheme, *, matrix: bool, bands: tuple[int, int]) -> Sketches:
+    import numpy as np
+
+    missing = ~column.present()
+    whole, shingles, counts = runs(column, None, ngram=scheme.ngram, unit=scheme.unit)
+    whole[missing] = 0
+    if not matrix and not bands[0]:
+        return Sketches(whole, np.empty((0, scheme.num_perm), np.uint32), np.empty((0, 0), np.uint32))
+    made = minima(shingles, counts, *scheme.permutations())
+    keys = keys_of_bands(made, bands[1], bands[0]) if bands[0] else np.empty((0, 0), np.uint32)
+    made[missing] = np.uint32(0xFFFFFFFF)
+    return Sketches(whole, made if matrix else made[:0], keys)
 
 
 def _part(found: Sketches, piece: Piece) -> Sketches:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from datakit.text.column import Piece, TextColumn, Texts
 from datakit.text.kernel import concurrently, parts_of, rules
 from datakit.text.normalise import normalise
+from datakit.text.plain import runs, small_column
 from datakit.text.script import Unit
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def column_sets(
     column: TextColumn, rows: Offsets | None, *, ngram: int | None, unit: Unit, distinct: bool = True
 ) -> ShingleSets:
     """Shingle sets of some texts of a column (None: of all), in ascending order of their numbers."""
+    if small_column(column):
+        return _small_sets(column, rows, ngram=ngram, unit=unit, distinct=distinct)
     import numpy as np
 
     jobs = [_Job.of(piece, rows, ngram, unit, distinct=distinct) for piece in column.pieces]
@@ -96,6 +99,21 @@ def column_sets(
         )
     absent = np.flatnonzero(~column.present() if rows is None else ~column.present()[rows])
     return _replaced(sets, absent, ShingleSets(sets.hashes[:0], _offsets(absent * 0))) if len(absent) else sets
+
+
+def _small_sets(
+    column: TextColumn, rows: Offsets | None, *, ngram: int | None, unit: Unit, distinct: bool
+) -> ShingleSets:
+    import numpy as np
+
+    _, hashes, sizes = runs(column, rows, ngram=ngram, unit=unit)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    stays = (column.present() if rows is None else column.present()[rows])[owner]
+    if distinct:
+        order = np.lexsort((hashes, owner))
+        hashes, owner, stays = hashes[order], owner[order], stays[order]
+        stays[1:] &= (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])
+    return ShingleSets(hashes[stays], _offsets(np.bincount(owner[stays], minlength=len(sizes))))
 
 
 def _offsets(sizes: Offsets) -> Offsets:

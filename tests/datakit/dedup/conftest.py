@@ -3,7 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -61,3 +61,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set DATAKIT_REAL_DATA")
     return folder
+
+
+@pytest.fixture(scope="module", params=["plain", "compiled"], autouse=True)
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every test twice: small inputs without the compiled kernels, and all inputs with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "compiled":
+            patch.setattr("datakit.text.plain.MAX_TEXTS", -1)
+        yield request.param

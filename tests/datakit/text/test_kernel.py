@@ -158,6 +158,22 @@ def test_bytes_that_are_no_utf8_are_read_without_harm():
     assert len(shingle_sets(array)) == 2
 
 
+@settings(max_examples=200)
+@given(st.lists(st.binary(max_size=12), min_size=1, max_size=4), st.sampled_from(UNITS))
+def test_any_bytes_are_the_same_to_both_kernels(parts, unit):
+    ends = np.cumsum([0, *map(len, parts)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(b"".join(parts))]
+    array = pa.Array.from_buffers(pa.string(), len(parts), buffers)
+    found = []
+    for most in (-1, 2000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("datakit.text.plain.MAX_TEXTS", most)
+            sets = shingle_runs(array, ngram=2, unit=unit)
+            made = sketch_column(TextColumn(array), Scheme(ngram=2, unit=unit, num_perm=16), matrix=True, bands=(4, 4))
+        found.append([part.tolist() for part in (sets.hashes, sets.offsets, made.whole, made.matrix, made.bands)])
+    assert found[0] == found[1]
+
+
 def test_many_texts_in_many_pieces_are_each_read_once():
     values = [f"text number {n} of very many texts, and {'long ' * (n % 700)}" for n in range(9000)]
     whole = shingle_sets(values)
@@ -178,6 +194,8 @@ def test_no_folder_for_machine_code_is_no_failure(tmp_path: Path):
     code = (
         "import numba, numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
+        "from datakit.text import plain\n"
+        "plain.MAX_TEXTS = -1\n"
         "from datakit.text import shingle_sets\n"
         "print(shingle_sets(['one two three four five six']).hashes.tolist())"
     )
