@@ -31,7 +31,7 @@ def one(path: Path) -> dict[str, Any]:
     from datakit.dedup import deduplicate
 
     texts = pa.ipc.open_file(pa.OSFile(str(path))).read_all().column("text")
-    deduplicate(texts.slice(0, 2000))  # imports and compiled code
+    deduplicate(texts.slice(0, 5000))  # imports and compiled code
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started, used = time.perf_counter(), time.process_time()
     result = deduplicate(texts)

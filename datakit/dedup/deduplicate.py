@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
 
 from datakit.core.errors import StepError
 from datakit.dedup.cluster import OnConflict, Rows, cluster_rows
@@ -73,51 +75,90 @@ def deduplicate(
     Raises:
         StepError: A setting out of range, lengths that differ, or things that do not go together.
     """
-    import numpy as np
-
     column = TextColumn(texts)
     _check(threshold, ngram, num_perm, seed)
-    for name, given in (("by", by), ("ids", ids), ("labels", labels), ("within", within)):
-        if given is not None and len(given) != len(column):
-            raise StepError(f"'{name}' has {len(given)} entries for {len(column)} texts")
+    _check_lengths(len(column), by=by, ids=ids, labels=labels, within=within)
     if keep == "best" and by is None:
         raise StepError("keep 'best' needs a score for every text", hint="Give by=")
     if within is not None and (against is not None or index is not None):
         raise StepError("'within' does not go with 'against' or an index: reference texts have no prompt")
     if embedder is not None and index is not None:
         raise StepError("an index holds signatures, no vectors", hint="Leave out the embedder or the index")
-    scheme = Scheme(ngram, unit, num_perm, seed)
-    if index is not None and index.scheme != scheme:
-        raise StepError(f"the index has the scheme {index.scheme}, not {scheme}")
-    names = {name: n for n, name in enumerate(sorted({label for label in labels or () if label is not None}))}
-    old = None if index is None else index.without(ids or ())
-    parts: list[Source] = [] if against is None else [TextSource(TextColumn(against), scheme)]
-    if old is not None:
-        parts.append(TableSource(old))
-    fixed = sum(len(part.weights()) for part in parts)
+    before = _Before.of(against, index, Scheme(ngram, unit, num_perm, seed), ids or ())
+    own = TextSource(column, before.scheme)
+    source: Source = JoinedSource([*before.sources, own]) if before.sources else own
     rank = keep_order(column, keep, by, ids)
-    numbers = np.array([names.get(label, -1) if label else -1 for label in labels or [None] * len(column)], np.int64)
-    before = np.full(fixed, -1, dtype=np.int64)
-    if index is not None and old is not None and labels is not None:
-        before[fixed - old.num_rows :] = index.labels(old, names)
-    rows = Rows.of(
-        fixed + len(column),
-        rank=np.concatenate([np.arange(fixed), rank + fixed]),
-        labels=None if labels is None else np.concatenate([before, numbers]),
-        groups=None if within is None else _groups(within),
-        fixed=fixed,
-        on_conflict=on_conflict,
-    )
-    own = TextSource(column, scheme)
-    source: Source = JoinedSource([*parts, own]) if parts else own
+    rows = before.rows(rank, labels, None if within is None else _groups(within), on_conflict)
     finder = None if embedder is None else _meanings(embedder, column, against)
 
     def at(threshold: float) -> DedupResult:
         found = cluster_rows(source, rows, threshold=threshold, neighbours=finder)
-        found = without_reference(found, fixed, rank) if parts else found
+        found = without_reference(found, before.count, rank) if before.sources else found
         return replace(found, _again=at)
 
     return at(threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Texts that stay in any case: those of a reference set, then those of an index.
+
+    Attributes:
+        scheme: Of all signatures.
+        sources: Of the reference and of the index, where given.
+        count: How many texts there are.
+        index: The index.
+        old: Its table.
+    """
+
+    scheme: Scheme
+    sources: list[Source]
+    count: int
+    index: DedupIndex | None
+    old: pa.Table | None
+
+    @classmethod
+    def of(cls, against: Texts | None, index: DedupIndex | None, scheme: Scheme, ids: Sequence[str]) -> _Before:
+        if index is not None and index.scheme != scheme:
+            raise StepError(f"the index has the scheme {index.scheme}, not {scheme}")
+        sources: list[Source] = [] if against is None else [TextSource(TextColumn(against), scheme)]
+        old = None if index is None else index.without(ids)
+        if old is not None:
+            sources.append(TableSource(old))
+        return cls(scheme, sources, sum(len(source.weights()) for source in sources), index, old)
+
+    def rows(
+        self,
+        rank: NDArray[np.int64],
+        labels: Sequence[str | None] | None,
+        groups: NDArray[np.int64] | None,
+        on_conflict: OnConflict,
+    ) -> Rows:
+        """These texts and, behind them, those to be deduplicated."""
+        import numpy as np
+
+        numbers = None
+        if labels is not None:
+            names = {name: n for n, name in enumerate(sorted({label for label in labels if label is not None}))}
+            own = np.array([names[label] if label else -1 for label in labels], dtype=np.int64)
+            earlier = np.full(self.count, -1, dtype=np.int64)
+            if self.index is not None and self.old is not None:
+                earlier[self.count - self.old.num_rows :] = self.index.labels(self.old, names)
+            numbers = np.concatenate([earlier, own])
+        return Rows.of(
+            self.count + len(rank),
+            rank=np.concatenate([np.arange(self.count), rank + self.count]),
+            labels=numbers,
+            groups=groups,
+            fixed=self.count,
+            on_conflict=on_conflict,
+        )
+
+
+def _check_lengths(texts: int, **columns: Texts | Sequence[float | None] | None) -> None:
+    for name, given in columns.items():
+        if given is not None and len(given) != texts:
+            raise StepError(f"'{name}' has {len(given)} entries for {texts} texts")
 
 
 def _meanings(

@@ -1,7 +1,7 @@
 """The compiled kernels over whole columns: many threads, and the few texts that need Unicode's composition apart.
 
-numba is imported by the first call with a large input (small ones are done in plain.py). Machine code is kept on disk: a machine pays for compiling once, some five seconds,
-a process about half a second.
+numba is imported by the first call with a large input; small ones are done in plain.py. Machine code is kept on disk: a
+machine pays for compiling once, some fifteen seconds of processor time, a process about half a second.
 """
 
 from __future__ import annotations
