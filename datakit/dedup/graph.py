@@ -78,8 +78,10 @@ class NoCrowd:
         """See :class:`Neighbours`."""
         import numpy as np
 
-        found = kernels(len(nodes)).drop(*edges.neighbours(len(nodes)), nodes.label, aside, nodes.fixed, across)
-        return Dropped(*found, Edges(np.zeros((0, 2), np.int64), np.zeros(0)))
+        partner, similarity = kernels(len(nodes)).drop(
+            *edges.neighbours(len(nodes)), nodes.label, aside, nodes.fixed, across
+        )
+        return Dropped(partner, similarity, Edges(np.zeros((0, 2), np.int64), np.zeros(0)))
 
 
 class Crowd:
@@ -167,9 +169,9 @@ class Graph:
         self.edges = self.edges.with_others(first.found)
         if not labelled:
             return first, None
-        conflicts = Dropped(
-            *kernels(len(nodes)).best_other(*self.edges.neighbours(len(nodes)), nodes.label), first.found
-        )
+        neighbours = self.edges.neighbours(len(nodes))
+        partner, similarity = kernels(len(nodes)).best_other(*neighbours, nodes.label)
+        conflicts = Dropped(partner, similarity, first.found)
         conflicts.partner[: nodes.fixed] = -1
         aside = conflicts.partner >= 0
         second = self.neighbours.drop(self.edges, nodes, aside, across=True, sweep=False)

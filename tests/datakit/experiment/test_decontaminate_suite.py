@@ -1,4 +1,4 @@
-"""``decontaminate: {against: suite}``: items of the recipe's suite, planted among the rows, are found by the commands."""
+"""``decontaminate: {against: suite}``: items of the suite, planted among the rows, are found by build and run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def planted(project: Path) -> list[tuple[str, str]]:
 
 def found(folder: Path) -> tuple[set[tuple[str, str]], set[str]]:
     """Items that stand in contamination.parquet, and rows."""
-    rows = read_table(folder / "data" / "contamination.parquet").to_pylist()
+    rows = read_table(folder / "contamination.parquet").to_pylist()
     return {(row["task"], row["item_id"]) for row in rows}, {row["example_id"] for row in rows}
 
 
