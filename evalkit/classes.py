@@ -1,4 +1,4 @@
-"""Class by class: what a tuned model gained and lost on a task whose items share their options, and with what it mixes up."""
+"""Class by class: what a tuned model gained and lost on a task of labels, and with what it mixes up."""
 
 from __future__ import annotations
 

@@ -52,6 +52,7 @@ class Session:
         offline: The hub is not asked.
         batch_tokens: Tokens of one forward pass; None chooses by device.
         store: Where results are kept; None for the default folder.
+        hub: Folder in which ``datasets/org/name`` of tasks is looked up before the hub is asked.
 
     Raises:
         EvalError: The path is no model.
@@ -68,10 +69,12 @@ class Session:
         offline: bool = False,
         batch_tokens: int | None = None,
         store: Store | None = None,
+        hub: Path | None = None,
     ) -> None:
         self.name = str(model)
         self.chat = chat or ChatSettings()
         self.offline = offline
+        self.hub = hub
         self.batch_tokens = batch_tokens
         self.store = store or Store()
         self.foreign = open_foreign(self.name, self.chat)
@@ -159,7 +162,7 @@ class Session:
 
                     model = Resuming(model, kept.journal(keys[at]))
                 setup = task.setup(tokenizer, self.chat, seed)
-                return evaluate_task(model, task, setup, limit=limits[at], offline=self.offline)
+                return evaluate_task(model, task, setup, limit=limits[at], offline=self.offline, hub=self.hub)
 
             missing = {keys[at]: at for at in range(len(keys)) if at not in found}
             for key, entry in compute_missing(kept, list(missing), lambda key: compute(missing[key])):
@@ -181,7 +184,7 @@ class Session:
 
         tokenizer = self.foreign.tokenizer if self.foreign else self.load()[1]
         counts: dict[str, int] = {}
-        with quiet_engine(offline=self.offline):
+        with quiet_engine(offline=self.offline, hub=self.hub):
             for task in _suite(suite).tasks:
                 counts[task.name] = 0
                 for source in members(task.source):
@@ -211,7 +214,7 @@ class Session:
             return task.source.identity()
         from evalkit.engine import quiet_engine
 
-        with quiet_engine(offline=self.offline):
+        with quiet_engine(offline=self.offline, hub=self.hub):
             return task.source.identity()
 
     @contextmanager

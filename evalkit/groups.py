@@ -1,8 +1,8 @@
 """Groups of lm-eval (mmlu, blimp, haerae): all their tasks as one row, items pooled.
 
 One row and not one per subtask: a group of 57 subjects would cost every other task of a suite its power in the
-correction for many comparisons, and lm-eval's own figure of most groups weights by items too. Each item's id begins with
-its subtask, so that the subjects can be looked at one by one.
+correction for many comparisons, and lm-eval's own figure of most groups weights by items too. Each item's id begins
+with its subtask, so that the subjects can be looked at one by one.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,7 +24,9 @@ __all__ = ["evaluate_task"]
 _LOWER_IS_BETTER = {"nll_per_token": False, "bits_per_byte": False}
 
 
-def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | None, offline: bool) -> Entry:
+def evaluate_task(
+    model: Any, task: SuiteTask, setup: Setup, *, limit: int | None, offline: bool, hub: Path | None = None
+) -> Entry:
     """Runs a task and turns its samples into rows.
 
     Args:
@@ -32,6 +35,7 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
         setup: Tokenizer and chat settings of the model.
         limit: Number of items.
         offline: The hub is not asked.
+        hub: Folder in which data are looked up first.
 
     Raises:
         EvalError: The task cannot be made, or does not give its metric.
@@ -40,9 +44,9 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
     from evalkit.items import Primary, items_table
 
     if isinstance(task.source, GroupSource):
-        return pooled(task, lambda member: evaluate_task(model, member, setup, limit=limit, offline=offline))
+        return pooled(task, lambda member: evaluate_task(model, member, setup, limit=limit, offline=offline, hub=hub))
     started = time.perf_counter()
-    with quiet_engine(offline=offline):
+    with quiet_engine(offline=offline, hub=hub):
         made = build_task(task.source, setup, task.name)
         primary = Primary(*_primary(task, *metric_names(made)))
         samples = run_task(model, made, setup, rendered=task.source.rendered, limit=limit)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "init": CommandEntry("Start", "init", "Read a data file and write a recipe for it."),
     "check": CommandEntry("Start", "check", "Say what a recipe will do, before anything runs."),
     "doctor": CommandEntry("Start", "doctor", "Look at this machine: packages, GPU, hub, disk."),
+    "fetch": CommandEntry("Start", "fetch", "Collect what a recipe needs, for a machine without network."),
     "run": CommandEntry("Whole loop", "run", "Build, train, evaluate and report; goes on where it stopped."),
     "ask": CommandEntry("Whole loop", "ask", "Put a prompt to the base and every arm, side by side."),
     "report": CommandEntry("Whole loop", "report", "Write the report again from a run's logs."),
@@ -33,4 +34,5 @@ COMMANDS: dict[str, CommandEntry] = {
     "train": CommandEntry("Model", "train", "Train one arm on a built dataset."),
     "eval": CommandEntry("Model", "eval", "Evaluate a model on a suite and keep the log."),
     "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),
+    "suites": CommandEntry("Model", "suites", "List the suites there are, or the tasks of one."),
 }

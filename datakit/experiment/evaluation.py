@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite
 
-__all__ = ["evaluate_cells", "suites"]
+__all__ = ["evaluate_cells", "general_suite", "named_tasks", "suites"]
 
 
-def _general(recipe: Recipe) -> Suite | None:
+def general_suite(recipe: Recipe) -> Suite | None:
+    """The suite of tasks that must not be forgotten; None where there is none."""
     from evalkit.suite import load_suite
 
     wanted = recipe.evaluate.suite
@@ -36,16 +37,26 @@ def _general(recipe: Recipe) -> Suite | None:
     return load_suite([str(recipe.folder / task) if (recipe.folder / task).is_file() else task for task in wanted])
 
 
+def named_tasks(recipe: Recipe) -> Suite | None:
+    """``evaluate.task`` where it names tasks of lm-eval; None where it is the built test split or nothing."""
+    from evalkit.suite import Suite, load_suite
+
+    wanted = recipe.evaluate.task
+    if wanted is None or wanted == "test":
+        return None
+    tasks = load_suite([wanted] if isinstance(wanted, str) else list(wanted)).tasks
+    return Suite("task", tuple(replace(task, kind="gain") for task in tasks), "The tasks of the recipe.")
+
+
 def _task(recipe: Recipe, layout: Layout) -> Suite | None:
     from evalkit.owntask import data_task
-    from evalkit.suite import Suite, load_suite
+    from evalkit.suite import Suite
 
     wanted = recipe.evaluate.task
     if wanted is None:
         return None
     if wanted != "test":
-        tasks = load_suite([wanted] if isinstance(wanted, str) else list(wanted)).tasks
-        return Suite("task", tuple(replace(task, kind="gain") for task in tasks), "The tasks of the recipe.")
+        return named_tasks(recipe)
     files = layout.split("test")
     if not files:
         raise DatakitError(
@@ -64,7 +75,7 @@ def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
     Raises:
         DatakitError: Neither is there.
     """
-    general = _general(recipe)
+    general = general_suite(recipe)
     if general is not None and recipe.evaluate.margin is not None:
         margin = recipe.evaluate.margin
         general = replace(general, margin=margin, tasks=tuple(replace(task, margin=margin) for task in general.tasks))
@@ -116,7 +127,7 @@ def evaluate_cells(
 
     wanted = suites(recipe, layout)
     took: dict[str, float] = {}
-    base = Session(model, chat=recipe.chat, offline=recipe.offline)
+    base = Session(model, chat=recipe.chat, offline=recipe.offline, hub=recipe.hub)
     took["base"] = _evaluate(base, wanted, "base", None, recipe, layout, listen)
     for cell in (entry for entry in trained if entry.adapter):
         name = cell.cell.name
@@ -124,6 +135,6 @@ def evaluate_cells(
     del base
     for cell in (entry for entry in trained if not entry.adapter):
         name = cell.cell.name
-        session = Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
+        session = Session(cell.folder, chat=recipe.chat, offline=recipe.offline, hub=recipe.hub)
         took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen)
     return took

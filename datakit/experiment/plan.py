@@ -17,6 +17,7 @@ from datakit.core.errors import DatakitError
 from datakit.core.require import own_package
 from datakit.experiment.arms import cells
 from datakit.experiment.evaluation import suites
+from datakit.experiment.fetch import check_network
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
@@ -166,6 +167,7 @@ def check(recipe: Recipe) -> Plan:
     own_package("evalkit")
     from evalkit.evaluate import Session
 
+    check_network(recipe)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     with tempfile.TemporaryDirectory(prefix="datakit-check-") as name:
         layout = Layout(Path(name) / "run")
@@ -175,7 +177,7 @@ def check(recipe: Recipe) -> Plan:
         wanted = suites(recipe, layout)
         measured = _measure_training(recipe, model, layout, Path(name))
         count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
-        session = Session(model, chat=recipe.chat, offline=recipe.offline)
+        session = Session(model, chat=recipe.chat, offline=recipe.offline, hub=recipe.hub)
         seconds = _measure_evaluation(recipe, wanted, session, 1 + len(cells(recipe)))
         return Plan(
             built=built,

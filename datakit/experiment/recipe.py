@@ -5,7 +5,7 @@ The data part is validated by the room it belongs to, an arm by ``train``; here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -141,6 +141,21 @@ def _check_replay(arms: Mapping[str, Arm], data: DataRecipe, document: Document)
             )
 
 
+def _from_hub_folder(data: DataRecipe, hub: Path) -> DataRecipe:
+    """Sources ``hf:org/name`` that lie in the hub folder are read from there."""
+
+    def local(path: str) -> str:
+        name = path.removeprefix("hf:").partition("@")[0]
+        folder = hub / "datasets" / name
+        return str(folder) if path.startswith("hf:") and folder.is_dir() else path
+
+    def moved(path: str | Sequence[str]) -> str | tuple[str, ...]:
+        return local(path) if isinstance(path, str) else tuple(map(local, path))
+
+    sources = {name: source.model_copy(update={"path": moved(source.path)}) for name, source in data.sources.items()}
+    return data.model_copy(update={"sources": sources})
+
+
 def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
     """Reads and validates a whole recipe.
 
@@ -166,16 +181,17 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
             hint="Add '- split: {validation: 0.1, test: 0.15}' to data.steps, or set evaluate.task",
         )
     folder = path.parent if folder is None else folder
+    hub = None if head.hub is None else (folder / head.hub).resolve()
     return Recipe(
         path=path,
         folder=folder,
         name=head.name or path.stem,
         seeds=head.seeds,
-        data=data,
+        data=data if hub is None else _from_hub_folder(data, hub),
         model=head.model,
         chat=head.chat,
         arms=arms,
         evaluate=head.evaluate,
-        hub=None if head.hub is None else (folder / head.hub).resolve(),
+        hub=hub,
         offline=head.network == "never",
     )

@@ -16,6 +16,7 @@ from datakit.core.storage import locked, read_json, write_json, write_text
 from datakit.experiment.arms import Cell, cell_keys, cells, train_cell
 from datakit.experiment.evaluation import evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
+from datakit.experiment.fetch import check_network
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.recipe import Recipe, read_recipe
@@ -114,6 +115,7 @@ def run(
         recipe = read_recipe(Path(recipe))
     layout = Layout(output or Path("runs") / recipe.name)
     wanted = cells(recipe, arm=arm, seed=seed)
+    check_network(recipe)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
     seeds, arms = len({cell.seed for cell in wanted}), len({cell.arm for cell in wanted})

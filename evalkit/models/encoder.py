@@ -33,7 +33,11 @@ def load_masked(folder: Path, *, dtype: str, device: str) -> Any:
     try:
         with no_progress_bars():
             model, loading = AutoModelForMaskedLM.from_pretrained(
-                folder, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True, output_loading_info=True
+                folder,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise ModelError(f"not loadable as a masked language model ({error})", where=folder) from error

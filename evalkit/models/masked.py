@@ -37,7 +37,9 @@ class MaskedModel(LM):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if tokenizer.mask_token_id is None:
-            raise EvalError("the tokenizer has no mask token", hint="An encoder is scored by masking each token in turn")
+            raise EvalError(
+                "the tokenizer has no mask token", hint="An encoder is scored by masking each token in turn"
+            )
         self.model = model
         self.tokenizer = tokenizer
         self.done = done

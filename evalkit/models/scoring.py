@@ -81,7 +81,9 @@ class Scorer:
         asked = sequences(pairs, max_length=self.max_length)
         result: list[tuple[float, bool]] = [(0.0, True)] * len(pairs)
         for members, prefix in self._parts(asked):
-            rows = plan_rows(members, max_length=self.max_length, pack=self.packs, prefix=prefix.length if prefix else 0)
+            rows = plan_rows(
+                members, max_length=self.max_length, pack=self.packs, prefix=prefix.length if prefix else 0
+            )
             # A row without branches needs no mask, unless it stands behind a prefix.
             for kind in ([row for row in rows if row.packed], [row for row in rows if not row.packed]):
                 at = 0

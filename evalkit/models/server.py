@@ -9,7 +9,7 @@ stored: nothing says which bytes answer behind a name.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,8 +47,6 @@ def openai(reference: str, chat: ChatSettings) -> Foreign:
 
 
 def _model(name: str, url: str, chat: ChatSettings) -> Any:
-    from lm_eval.api.model import LM
-
     sdk = require("openai", extra="label")
     client = sdk.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), max_retries=4, timeout=120)
 
@@ -60,6 +58,13 @@ def _model(name: str, url: str, chat: ChatSettings) -> Any:
         except sdk.APIStatusError as error:
             line = " ".join(str(error).split())[:200]
             raise EvalError(f"the server at '{url}' refused a request for '{name}': {line}") from None
+
+    return _served(client, asked, url, chat)
+
+
+def _served(client: Any, asked: Callable[..., Any], url: str, chat: ChatSettings) -> Any:
+    """lm-eval's interface over a client; ``asked`` turns its errors into ours."""
+    from lm_eval.api.model import LM
 
     class Served(LM):  # type: ignore[misc]
         """Answers lm-eval's requests through HTTP."""
@@ -103,7 +108,12 @@ def _model(name: str, url: str, chat: ChatSettings) -> Any:
 
             def one(request: Any) -> tuple[float, int, bool]:
                 sent = asked(
-                    client.completions.create, prompt=request.args[0], max_tokens=1, echo=True, logprobs=1, temperature=0
+                    client.completions.create,
+                    prompt=request.args[0],
+                    max_tokens=1,
+                    echo=True,
+                    logprobs=1,
+                    temperature=0,
                 )
                 (value, _), count, finished = _scored(sent, 0, len(request.args[0]), url)
                 return value, count, finished
@@ -160,5 +170,7 @@ def _scored(sent: Any, start: int, end: int, url: str) -> tuple[tuple[float, boo
         count += 1
         greedy = greedy and (likely is None or value >= max(likely.values()) - 1e-9)
     if not count:
-        raise EvalError(f"the server at '{url}' gives no log-probability for an answer", hint="An option must not be empty")
+        raise EvalError(
+            f"the server at '{url}' gives no log-probability for an answer", hint="An option must not be empty"
+        )
     return (total, greedy), count, True

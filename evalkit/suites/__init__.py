@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["retain_core", "retain_korean"]
+__all__ = ["RUN_HERE", "retain_core", "retain_korean"]
+
+#: Tasks of lm-eval that this project's tests run end to end, data files swapped for local ones (tests/real).
+RUN_HERE = ("arc_easy", "arc_challenge", "blimp", "boolq", "gsm8k", "piqa", "truthfulqa_mc1", "winogrande")
 
 _FOLDER = Path(__file__).resolve().parent
 

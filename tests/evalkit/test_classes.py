@@ -57,5 +57,5 @@ def test_one_class_all_right_and_all_wrong(make_log: Callable[..., EvalLog]) -> 
 
 def test_a_task_that_is_not_there_is_named(make_log: Callable[..., EvalLog]) -> None:
     log = make(make_log, ["a"], ["a"], "base")
-    with pytest.raises(EvalError, match="no task 'gone' in both logs. They have: task"):
+    with pytest.raises(EvalError, match=r"no task 'gone' in both logs\. They have: task"):
         per_class(log, log, task="gone")

@@ -37,7 +37,9 @@ def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save_pretrained(folder)
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=64, initializer_range=0.3, **shape)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=64, initializer_range=0.3, **shape
+    )
     BertForMaskedLM(config).save_pretrained(folder)
     return folder
 
@@ -62,8 +64,16 @@ def test_scores_are_those_of_masking_by_hand(bert_folder: Path) -> None:
 
     from evalkit.models.masked import MaskedModel
 
-    model, tokenizer = AutoModelForMaskedLM.from_pretrained(bert_folder).eval(), AutoTokenizer.from_pretrained(bert_folder)
-    pairs = [("the cat sat on", " a mat"), ("", "green hills"), ("Q: happy dogs ? A:", " yes"), ("birds", " sang songs over hills")]
+    model, tokenizer = (
+        AutoModelForMaskedLM.from_pretrained(bert_folder).eval(),
+        AutoTokenizer.from_pretrained(bert_folder),
+    )
+    pairs = [
+        ("the cat sat on", " a mat"),
+        ("", "green hills"),
+        ("Q: happy dogs ? A:", " yes"),
+        ("birds", " sang songs over hills"),
+    ]
     asked = [Instance("loglikelihood", {}, pair, 0, ("t", at, 1)) for at, pair in enumerate(pairs)]
     for batch_tokens in (1, 1000):
         tested = MaskedModel(model, tokenizer, batch_tokens=batch_tokens)

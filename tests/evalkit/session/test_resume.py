@@ -40,7 +40,9 @@ print(log.header.recorded["stored"], flush=True)
 
 def start(suite: Path, said: Path, *, pause: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SCRIPT, "mock", str(suite), str(pause), str(said)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3], env={**os.environ})
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3], env={**os.environ}
+    )
 
 
 def choice_only(suite: Path) -> Path:
@@ -71,7 +73,7 @@ def test_a_killed_evaluation_goes_on_with_what_it_lacks(suite_file: Path, cache:
     out, _ = second.communicate(timeout=120)
     assert out.strip() == "0"
     asked = said.read_text().splitlines()
-    assert 0 < len(asked)
+    assert asked
     assert len(asked) + len(answered) == sum(2 + number % 3 for number in range(40))
     assert not list(cache.rglob("partial.jsonl"))
     whole = Session("mock").evaluate(suite)
@@ -90,7 +92,9 @@ def test_two_processes_do_the_work_once(suite_file: Path, tmp_path: Path) -> Non
 
 def test_a_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "k")
-    records = [{"request": f"r{at}", "value": [-1.5 * at, at % 2 == 0], "n_tokens": at, "finished": True} for at in range(5)]
+    records = [
+        {"request": f"r{at}", "value": [-1.5 * at, at % 2 == 0], "n_tokens": at, "finished": True} for at in range(5)
+    ]
     journal.append(records[:2])
     journal.append(records[2:])
     assert list(Journal(tmp_path / "k").known.values()) == records
@@ -106,7 +110,9 @@ def test_a_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("portion", [1, 7, 1000])
-def test_portions_change_nothing(portion: int, model_folder: Path, suite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_portions_change_nothing(
+    portion: int, model_folder: Path, suite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from evalkit.models.resuming import Resuming
 
     expected = Session(model_folder).evaluate(suite_file, store=False)
@@ -118,7 +124,10 @@ def test_portions_change_nothing(portion: int, model_folder: Path, suite_file: P
     monkeypatch.setattr(Resuming, "__init__", small)
     found = Session(model_folder).evaluate(suite_file)
     for one, other in zip(found.items.to_pylist(), expected.items.to_pylist(), strict=True):
-        close = {key: pytest.approx(value, abs=1e-4) if isinstance(value, float | list) else value for key, value in other.items()}
+        close = {
+            key: pytest.approx(value, abs=1e-4) if isinstance(value, float | list) else value
+            for key, value in other.items()
+        }
         assert one == close
     for name, task in expected.header.recorded["tasks"].items():
         assert found.header.recorded["tasks"][name]["cut_contexts"] == task["cut_contexts"]

@@ -136,16 +136,17 @@ def test_groups_are_one_task_of_all_their_tasks() -> None:
 def test_our_suites_and_quick_index_agree_with_lm_evals_index() -> None:
     """lm-eval's own index, which takes ten seconds, knows every task, group and metric of ours."""
     from lm_eval.tasks import TaskManager
-    from lm_eval.utils import load_yaml_config  # noqa: F401
 
     from evalkit.builtin import task_files
-    from evalkit.groups import GroupSource
+    from evalkit.groups import GroupSource, members
+    from evalkit.needs import task_config
 
     index = TaskManager()
     assert set(task_files()) - set(index.all_tasks) == set()
     for name in ("retain-core", "retain-korean"):
         for task in load_suite(name).tasks:
-            assert task.metric
+            given = [task_config(source).get("metric_list") or [] for source in members(task.source)]
+            assert all(task.metric in {one["metric"] for one in listed} for listed in given)
             if isinstance(task.source, GroupSource):
                 assert set(task.source.members) <= set(index.all_subtasks)
                 assert task.source.name in index.all_groups + index.all_tags
