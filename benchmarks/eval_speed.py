@@ -6,8 +6,9 @@ Models: the pocket model, stories260K (both small enough that work outside the f
 of about 60 million parameters with GPT-2's tokenizer. Tasks: ARC-Easy with its options' texts (two and more tokens) and
 with letters (one token), zero-shot and 5-shot, the examples drawn per item (lm-eval's default) and fixed (as in MMLU);
 BLiMP; PIQA. lm-eval runs with batches of 16 and with its own default settings otherwise, which put a context's
-one-token options into one forward pass. Seconds are processor time of both threads: the machine has other work. Accuracy is held beside speed: the largest difference of a log-likelihood from
-lm-eval without its cache of logits, in units of the tolerance max(1e-4, 5e-7 x |log-likelihood|).
+one-token options into one forward pass. Seconds are processor time of both threads: the machine has other work.
+Accuracy is held beside speed: the largest difference of a log-likelihood from lm-eval without its cache of logits, in
+units of the tolerance max(1e-4, 5e-7 x |log-likelihood|).
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def models(data: Path) -> dict[str, tuple[Callable[[], tuple[Any, Any]], int]]:
         torch.manual_seed(0)
         config = LlamaConfig(
             vocab_size=50_257, hidden_size=512, intermediate_size=1536, num_hidden_layers=8, num_attention_heads=8,
-            num_key_value_heads=4, max_position_embeddings=2048, initializer_range=0.04, bos_token_id=50256, eos_token_id=50256,
+            num_key_value_heads=4, max_position_embeddings=2048, initializer_range=0.04,
+            bos_token_id=50256, eos_token_id=50256,
         )  # fmt: skip
         file = next((data / "weights" / "gpt2_tokenizer").rglob("tokenizer.json"))
         end = "<|endoftext|>"
@@ -253,7 +255,8 @@ def main() -> None:
             table[f"{name}: {task}"] = row
             print(
                 f"{name:<12} {task:<30} {row['requests']:>5} x {row['context_tokens']:>4} tokens",
-                f"{row['lm_eval_seconds']:>8.2f} s {row['our_seconds']:>8.2f} s  {row['times_faster']:>5.2f} x (bar {bar})",
+                f"{row['lm_eval_seconds']:>8.2f} s {row['our_seconds']:>8.2f} s",
+                f"{row['times_faster']:>5.2f} x (bar {bar})",
                 f"off {row['largest_difference_in_tolerances']:.2f}  {row['same_argmax']}",
                 flush=True,
             )

@@ -1,117 +1,97 @@
-"""Class by class: what a tuned model gained and lost on a task of labels, and with what it mixes up."""
+"""The classes of a labelled task, one by one: which a model gained or lost, and what it takes them for."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-from evalkit.errors import EvalError
-from evalkit.guard import pair_logs
-from evalkit.log import EvalLog
+    from evalkit.log import EvalLog
 
-__all__ = ["ClassRow", "ClassTable", "per_class"]
+__all__ = ["MAX_CLASSES", "ClassRow", "per_class"]
+
+MAX_CLASSES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """Items whose gold answer is one class.
+    """One class, by the right answer.
 
     Attributes:
         label: The class.
-        items: Their number.
-        before: Share that was right before.
-        after: Share that is right after.
+        n: Its items.
+        before: Share that the model before has right.
+        after: Share that the model after has right.
         gained: Items wrong before and right after.
         lost: Items right before and wrong after.
-        precision: Of the answers that name this class, the share that is right, after; None where none does.
-        f1: Harmonic mean of recall and precision, after; 0 where nothing is right.
-        confused_with: The most frequent wrong answer after; None where all are right.
+        confused_with: Most frequent wrong answer of the model after; None where none is wrong.
         confused: How often.
     """
 
     label: str
-    items: int
+    n: int
     before: float
     after: float
     gained: int
     lost: int
-    precision: float | None
-    f1: float
     confused_with: str | None
     confused: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClassTable:
-    """All classes of one task, the most frequent first.
+def per_class(before: EvalLog, after: EvalLog, task: str) -> tuple[ClassRow, ...]:
+    """A row per class, worst after first; empty where the task has no classes.
 
-    Attributes:
-        task: Its name.
-        rows: One per class.
-        worst: The class with the lowest share of right answers after; the larger one where two are equal.
-    """
-
-    task: str
-    rows: tuple[ClassRow, ...]
-    worst: str
-
-    def table(self) -> pa.Table:
-        """One row per class, for Parquet and CSV."""
-        from dataclasses import asdict
-
-        return pa.Table.from_pylist([asdict(row) for row in self.rows])
-
-
-def per_class(before: EvalLog, after: EvalLog, *, task: str | None = None) -> ClassTable:
-    """Compares two models class by class.
+    A task has classes where its right answers are few and repeated, every score is 0 or 1, and its texts are in the
+    logs (those of a private source are not). Items that stand in one log only are left out.
 
     Args:
         before: Log of the model before.
-        after: Log of the model after, on the same items.
-        task: Which; the logs' only task by default.
-
-    Raises:
-        EvalError: No such task, or one whose items name no gold answer.
-        NotComparable: The logs do not pair.
+        after: Log of the model after.
+        task: Name of the task.
     """
-    pairs = {pair.task: pair for pair in pair_logs(before, after, prompts="differ").pairs}
-    if task is None and len(pairs) == 1:
-        task = next(iter(pairs))
-    if task is None or task not in pairs:
-        raise EvalError(f"no task '{task}' in both logs", hint=f"They have: {', '.join(pairs)}")
-    columns = [
-        pairs[task].after.column("target").to_pylist(),
-        *(table.column("score").to_pylist() for table in (pairs[task].before, pairs[task].after)),
-        pairs[task].after.column("answer").to_pylist(),
-    ]
-    if any(target is None for target in columns[0]):
-        raise EvalError(f"the items of task '{task}' name no gold answer", hint="Classes need a target")
-    items = [(str(gold), old >= 1, new >= 1, answer) for gold, old, new, answer in zip(*columns, strict=True)]
-    named = Counter(answer for _, _, _, answer in items)
-    rows = [_row(label, [item for item in items if item[0] == label], named) for label in {item[0] for item in items}]
-    rows.sort(key=lambda row: (-row.items, row.label))
-    worst = min(rows, key=lambda row: (row.after, -row.items, row.label))
-    return ClassTable(task, tuple(rows), worst.label)
+    old, new = (_rows(log, task) for log in (before, after))
+    shared = sorted(old.keys() & new.keys())
+    labels = [new[item][0] for item in shared]
+    counts = Counter(labels)
+    if not shared or len(counts) > min(MAX_CLASSES, len(shared) // 2) or len(counts) < 2:
+        return ()
+    if {old[item][2] for item in shared} | {new[item][2] for item in shared} > {0.0, 1.0}:
+        return ()
+    rows = [_class(label, [(old[item], new[item]) for item in shared if new[item][0] == label]) for label in counts]
+    return tuple(sorted(rows, key=lambda row: (row.after, row.label)))
 
 
-def _row(label: str, items: list[tuple[str, bool, bool, str | None]], named: Counter[str | None]) -> ClassRow:
-    right = sum(new for _, _, new, _ in items)
-    wrong = Counter(answer for _, _, new, answer in items if not new and answer is not None)
-    confused_with, confused = min(wrong.items(), key=lambda one: (-one[1], one[0])) if wrong else (None, 0)
-    # Answers that are no class of their own (free text) count for the class they were right for.
-    claimed = max(named[label], right)
-    recall, precision = right / len(items), right / claimed if claimed else None
+_Item = tuple[str, str, float]
+
+
+def _class(label: str, items: Sequence[tuple[_Item, _Item]]) -> ClassRow:
+    wrong = Counter(new[1] for _, new in items if new[2] < 1)
+    name, count = min(wrong.items(), key=lambda entry: (-entry[1], entry[0])) if wrong else (None, 0)
     return ClassRow(
         label=label,
-        items=len(items),
-        before=sum(old for _, old, _, _ in items) / len(items),
-        after=recall,
-        gained=sum(new and not old for _, old, new, _ in items),
-        lost=sum(old and not new for _, old, new, _ in items),
-        precision=precision,
-        f1=2 * recall * precision / (recall + precision) if precision and recall else 0.0,
-        confused_with=confused_with,
-        confused=confused,
+        n=len(items),
+        before=sum(old[2] for old, _ in items) / len(items),
+        after=sum(new[2] for _, new in items) / len(items),
+        gained=sum(old[2] < new[2] for old, new in items),
+        lost=sum(old[2] > new[2] for old, new in items),
+        confused_with=name,
+        confused=count,
     )
+
+
+def _rows(log: EvalLog, task: str) -> dict[str, _Item]:
+    """Item to right answer, given answer and score; nothing where the texts were replaced by hashes."""
+    settings = log.header.settings.get("tasks", {}).get(task, {})
+    if log.header.settings.get("private") is True and settings.get("private", True):
+        return {}
+    table: pa.Table = log.primary()
+    found: dict[str, _Item] = {}
+    columns = (table.column(name).to_pylist() for name in ("task", "item_id", "target", "answer", "score"))
+    for name, item, target, answer, score in zip(*columns, strict=True):
+        if name == task and target is not None:
+            found[item] = (" ".join(target.split()), " ".join((answer or "").split()), score)
+    return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from datakit.core.chat import is_chat
@@ -20,12 +19,11 @@ __all__ = ["build_task", "metric_names", "quiet_engine", "run_task"]
 
 
 @contextlib.contextmanager
-def quiet_engine(*, offline: bool = False, hub: Path | None = None) -> Iterator[None]:
+def quiet_engine(*, offline: bool = False) -> Iterator[None]:
     """lm-eval without progress bars and log lines, with each Jinja template compiled once instead of once per row.
 
     Args:
         offline: The hub is not asked; what is not in its cache is missing.
-        hub: Folder in which ``datasets/org/name`` is looked up first.
     """
     import datasets
     import lm_eval.api.task
@@ -33,14 +31,11 @@ def quiet_engine(*, offline: bool = False, hub: Path | None = None) -> Iterator[
 
     logger = logging.getLogger("lm_eval")
     level, bar, asks = logger.level, lm_eval.api.task.tqdm, datasets.config.HF_HUB_OFFLINE
-    load = datasets.load_dataset
     environment = lm_eval.utils.env
     logger.setLevel(logging.ERROR)
     lm_eval.api.task.tqdm = lambda rows, **_: rows
     environment.from_string = functools.lru_cache(maxsize=1024)(environment.from_string)
     datasets.config.HF_HUB_OFFLINE = offline or asks
-    if hub is not None:
-        datasets.load_dataset = functools.partial(_from_folder, load, hub)
     try:
         yield
     finally:
@@ -48,15 +43,6 @@ def quiet_engine(*, offline: bool = False, hub: Path | None = None) -> Iterator[
         lm_eval.api.task.tqdm = bar
         del environment.from_string
         datasets.config.HF_HUB_OFFLINE = asks
-        datasets.load_dataset = load
-
-
-def _from_folder(load: Callable[..., Any], hub: Path, path: str, name: str | None = None, **options: Any) -> Any:
-    """``datasets.load_dataset`` that takes ``org/name`` from a folder where it lies there."""
-    local = hub / "datasets" / path
-    if not local.is_dir():
-        return load(path, name, **options)
-    return load(str(local), name, **{key: value for key, value in options.items() if key != "revision"})
 
 
 def build_task(source: TaskSource, setup: Setup, name: str) -> Any:

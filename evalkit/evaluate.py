@@ -29,6 +29,7 @@ from evalkit.models.checkpoint import (
 from evalkit.models.encoder import is_masked, load_masked
 from evalkit.models.foreign import open_foreign
 from evalkit.onetask import evaluate_task
+from evalkit.set_metrics import MEASURES
 from evalkit.store import Entry, Store, compute_missing, entry_key
 from evalkit.suite import Suite, SuiteTask, load_suite
 
@@ -52,7 +53,6 @@ class Session:
         offline: The hub is not asked.
         batch_tokens: Tokens of one forward pass; None chooses by device.
         store: Where results are kept; None for the default folder.
-        hub: Folder in which ``datasets/org/name`` of tasks is looked up before the hub is asked.
 
     Raises:
         EvalError: The path is no model.
@@ -69,12 +69,10 @@ class Session:
         offline: bool = False,
         batch_tokens: int | None = None,
         store: Store | None = None,
-        hub: Path | None = None,
     ) -> None:
         self.name = str(model)
         self.chat = chat or ChatSettings()
         self.offline = offline
-        self.hub = hub
         self.batch_tokens = batch_tokens
         self.store = store or Store()
         self.foreign = open_foreign(self.name, self.chat)
@@ -93,6 +91,11 @@ class Session:
         return dtype
 
     @property
+    def causal(self) -> bool:
+        """Whether it is a causal language model that is loaded here, so that its logits can be looked at."""
+        return self.foreign is None and not self.masked
+
+    @property
     def digests(self) -> tuple[str, str]:
         """Hashes of the weights and of the tokenizer, from the files' bytes."""
         if self._digest is None:
@@ -107,6 +110,10 @@ class Session:
             load = load_masked if self.masked else load_model
             self._loaded = load(self.folder, device=self.device, dtype=self.dtype), tokenizer
         return self._loaded
+
+    def unload(self) -> None:
+        """Frees the memory of the base; it is loaded again when it is next needed."""
+        self._loaded = None
 
     def evaluate(
         self,
@@ -162,7 +169,7 @@ class Session:
 
                     model = Resuming(model, kept.journal(keys[at]))
                 setup = task.setup(tokenizer, self.chat, seed)
-                return evaluate_task(model, task, setup, limit=limits[at], offline=self.offline, hub=self.hub)
+                return evaluate_task(model, task, setup, limit=limits[at], offline=self.offline)
 
             missing = {keys[at]: at for at in range(len(keys)) if at not in found}
             for key, entry in compute_missing(kept, list(missing), lambda key: compute(missing[key])):
@@ -184,7 +191,7 @@ class Session:
 
         tokenizer = self.foreign.tokenizer if self.foreign else self.load()[1]
         counts: dict[str, int] = {}
-        with quiet_engine(offline=self.offline, hub=self.hub):
+        with quiet_engine(offline=self.offline):
             for task in _suite(suite).tasks:
                 counts[task.name] = 0
                 for source in members(task.source):
@@ -214,7 +221,7 @@ class Session:
             return task.source.identity()
         from evalkit.engine import quiet_engine
 
-        with quiet_engine(offline=self.offline, hub=self.hub):
+        with quiet_engine(offline=self.offline):
             return task.source.identity()
 
     @contextmanager
@@ -301,6 +308,8 @@ def _named(entry: Entry, task: SuiteTask) -> Entry:
     info = asdict(entry.info) | {"kind": task.kind, "margin": task.margin, "description": task.description}
     if task.chance is not None:
         info["chance"] = task.chance
+    asked = tuple(name for name in getattr(task.source, "metrics", ()) if name in MEASURES)
+    info["metrics"] = tuple(dict.fromkeys((*info["metrics"], *asked)))
     return Entry(TaskInfo(**info), entry.items, entry.settings, entry.recorded)
 
 

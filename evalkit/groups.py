@@ -67,9 +67,9 @@ def leaves(name: str, known: Mapping[str, tuple[str, Path]], tags: Mapping[str, 
     Raises:
         EvalError: A member that lm-eval does not have.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
-    class Plain(yaml.SafeLoader):
+    class Plain(yaml.SafeLoader):  # type: ignore[misc]
         """lm-eval's own tags are of no interest here."""
 
     Plain.add_multi_constructor("!", lambda loader, suffix, node: None)

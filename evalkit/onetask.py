@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,9 +23,7 @@ __all__ = ["evaluate_task"]
 _LOWER_IS_BETTER = {"nll_per_token": False, "bits_per_byte": False}
 
 
-def evaluate_task(
-    model: Any, task: SuiteTask, setup: Setup, *, limit: int | None, offline: bool, hub: Path | None = None
-) -> Entry:
+def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | None, offline: bool) -> Entry:
     """Runs a task and turns its samples into rows.
 
     Args:
@@ -35,18 +32,17 @@ def evaluate_task(
         setup: Tokenizer and chat settings of the model.
         limit: Number of items.
         offline: The hub is not asked.
-        hub: Folder in which data are looked up first.
 
     Raises:
         EvalError: The task cannot be made, or does not give its metric.
     """
     from evalkit.engine import build_task, metric_names, quiet_engine, run_task
-    from evalkit.items import Primary, items_table
+    from evalkit.items import OF_PAIRS, Primary, items_table
 
     if isinstance(task.source, GroupSource):
-        return pooled(task, lambda member: evaluate_task(model, member, setup, limit=limit, offline=offline, hub=hub))
+        return pooled(task, lambda member: evaluate_task(model, member, setup, limit=limit, offline=offline))
     started = time.perf_counter()
-    with quiet_engine(offline=offline, hub=hub):
+    with quiet_engine(offline=offline):
         made = build_task(task.source, setup, task.name)
         primary = Primary(*_primary(task, *metric_names(made)))
         samples = run_task(model, made, setup, rendered=task.source.rendered, limit=limit)
@@ -62,6 +58,7 @@ def evaluate_task(
         chance=_chance(items) if task.chance is None else task.chance,
         margin=task.margin,
         description=task.description,
+        metrics=tuple(name for name in OF_PAIRS if name in better and name != primary.metric),
     )
     recorded = {
         "seconds": round(time.perf_counter() - started, 3),

@@ -104,12 +104,13 @@ class Store:
             lock = FileLock(path)
             try:
                 lock.acquire(timeout=-1 if wait else 0)
+                mine = True
             except Timeout:
-                lock = None
+                mine = False
         try:
-            yield lock is not None
+            yield mine
         finally:
-            if lock is not None:
+            if mine:
                 lock.release()
 
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "report": CommandEntry("Whole loop", "report", "Write the report again from a run's logs."),
     "gate": CommandEntry("Whole loop", "gate", "Exit 0 if nothing regressed, 3 if it did, 4 if unsure."),
     "why": CommandEntry("Whole loop", "why", "Tell the whole story of one example."),
+    "diff": CommandEntry("Whole loop", "diff", "Say what differs between two runs, rows and results."),
     "build": CommandEntry("Data", "build", "Run only the data part of a recipe."),
     "templates": CommandEntry("Data", "templates", "List, show and render prompt templates."),
     "train": CommandEntry("Model", "train", "Train one arm on a built dataset."),

@@ -56,8 +56,8 @@ def command(
     """Compare a tuned model with its base, item by item, and write the report.
 
     BASE and TUNED are model folders, Hub names, adapter folders, or logs (a .json or .parquet log, or a folder of
-    them). What is no log yet is evaluated on --suite. Logs and report land in --output, which `datakit gate` and
-    `datakit report` read like a run.
+    them; also those of lm-eval, inspect and lighteval). What is no log yet is evaluated on --suite. Logs and report
+    land in --output, which `datakit gate` and `datakit report` read like a run.
 
     \b
     Examples:
@@ -90,10 +90,12 @@ def _line(base: str, tuned: str, suite: str | None, output: Path) -> str:
 
 
 def _is_log(name: str) -> bool:
+    from evalkit.importers import importer_of
+
     path = Path(name)
-    if path.is_dir():
-        return any(file.with_suffix(".parquet").exists() for file in path.glob("*.json"))
-    return path.suffix in (".json", ".parquet")
+    if path.is_dir() and any(file.with_suffix(".parquet").exists() for file in path.glob("*.json")):
+        return True
+    return importer_of(path) is not None or (not path.is_dir() and path.suffix in (".json", ".parquet"))
 
 
 def _is_adapter(name: str) -> bool:
@@ -105,6 +107,7 @@ def _logs(
 ) -> tuple[list[EvalLog], list[EvalLog]]:
     """The logs of both, evaluating what is no log; a base and its adapter share one model in memory."""
     from datakit.core.errors import UsageError
+    from evalkit.importers import importer_of, read_foreign
     from evalkit.report.run import read_logs
 
     if suite is None and not (_is_log(base) and _is_log(tuned)):
@@ -114,7 +117,8 @@ def _logs(
     found = []
     for name, label in ((base, "base"), (tuned, "tuned")):
         if _is_log(name):
-            found.append(read_logs(Path(name)))
+            foreign = importer_of(Path(name))
+            found.append([read_foreign(Path(name))] if foreign else read_logs(Path(name)))
         else:
             found.append([_evaluate(name, label, str(suite), chat, options, sessions, base)])
     return found[0], found[1]
@@ -131,6 +135,8 @@ def _evaluate(
 ) -> EvalLog:
     from datakit.experiment.models import MODELS
     from evalkit import Session, load_suite
+    from evalkit.kl import measure_kl, with_kl
+    from evalkit.nets import check_tuned, training_warnings, with_notes
 
     adapter = Path(name) if _is_adapter(name) else None
     model = _model_of(adapter, base) if adapter else name
@@ -140,10 +146,26 @@ def _evaluate(
         sessions.clear()  # one model in memory at a time
         sessions[model] = Session(model, chat=chat, device=options["device"])
     tasks = load_suite(suite.split(",") if "," in suite else suite)
-    log: EvalLog = sessions[model].evaluate(
-        tasks, adapter=adapter, label=label, seed=options["seed"], limit=options["limit"]
-    )
-    return log
+    session, notes = sessions[model], list[str]()
+    folder = _folder(name)
+    if label == "tuned" and folder is not None and (before := _folder(base)) is not None:
+        check_tuned(folder, before)
+        notes = training_warnings(folder, before, chat=chat)
+    log: EvalLog = session.evaluate(tasks, adapter=adapter, label=label, seed=options["seed"], limit=options["limit"])
+    if adapter and label == "tuned" and not _is_log(base):
+        log = with_kl(log, measure_kl(session, tasks, adapter=adapter, seed=options["seed"], limit=options["limit"]))
+    return with_notes(log, notes)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder of a model or adapter; None for logs, hub names and mocks."""
+    from datakit.experiment.models import MODELS
+
+    if _is_log(name):
+        return None
+    if name in MODELS.names() and not Path(name).is_dir():
+        return Path(MODELS.load(name)())
+    return Path(name) if Path(name).is_dir() else None
 
 
 def _model_of(adapter: Path, base: str) -> str:

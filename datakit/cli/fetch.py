@@ -1,4 +1,4 @@
-"""``datakit fetch``: what a recipe needs of the Hub, into a folder for a machine without network."""
+"""``datakit fetch``: everything a recipe takes from the hub, in one folder."""
 
 from __future__ import annotations
 
@@ -11,39 +11,42 @@ __all__ = ["command"]
 
 @click.command("fetch")
 @click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to fill.")
-@click.option("--list", "only_list", is_flag=True, help="Say what is needed and fetch nothing.")
-@click.option("--json", "as_json", is_flag=True, help="What is needed as JSON on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
-def command(recipe: Path, output: Path | None, only_list: bool, as_json: bool, quiet: bool) -> None:
-    """Collect models and data a recipe needs, for a machine without network.
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bundle"),
+    show_default=True,
+    help="Folder to fill.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was fetched as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+def command(recipe: Path, output: Path, as_json: bool, quiet: bool) -> None:
+    """Fetch models, task data and templates of RECIPE, for a machine without network.
 
-    On that machine the recipe says `hub: FOLDER` and `network: never`. Models
-    lie in it as org/name, data sets as datasets/org/name.
+    Carry the folder there and write `hub: FOLDER` and `network: never` into the
+    recipe. Called again it fetches only what is new.
 
     \b
     Examples:
-      $ datakit fetch recipe.yaml --list
+      $ datakit fetch support.yaml -o bundle
+      $ datakit fetch support.yaml -o bundle --json
     """
+    from dataclasses import asdict
+
     from datakit.cli.console import console, print_json
-    from datakit.core.errors import UsageError
-    from datakit.core.require import own_package
-    from datakit.experiment.fetch import fetch, needs
+    from datakit.cli.progress import listening
+    from datakit.experiment.fetch import fetch
     from datakit.experiment.recipe import read_recipe
 
-    own_package("evalkit")
-    if output is None and not only_list:
-        raise UsageError("no folder given", hint="Add -o bundle/, or --list to see what is needed")
-    read = read_recipe(recipe)
-    screen = console(quiet=quiet or as_json)
-    if only_list or output is None:
-        wanted = needs(read)
-        for need in wanted:
-            screen.print(f"{need.kind:<8} {need.name}  ({need.why})", markup=False)
-        if not wanted:
-            screen.print("nothing of the Hub is needed", markup=False)
-    else:
-        wanted = list(fetch(read, output, told=lambda need: screen.print(f"{need.kind:<8} {need.name}", markup=False)))
-        screen.print(f"bundle    {output} · on the other machine: hub: {output.name}, network: never", markup=False)
+    with listening(quiet=quiet, to_stderr=as_json) as listen:
+        done = fetch(read_recipe(recipe), output, listen=listen)
     if as_json:
-        print_json({"needs": [{"kind": need.kind, "name": need.name, "why": need.why} for need in wanted]})
+        print_json({"folder": str(output), "things": [asdict(entry) for entry in done]})
+        return
+    out = console(quiet=quiet)
+    if not done:
+        out.print("nothing   the recipe takes nothing from the hub", markup=False)
+    total = sum(entry.bytes for entry in done)
+    out.print(f"{'folder':<10}{output} · {len(done)} things, {total / 1e6:.1f} MB", markup=False, soft_wrap=True)
+    out.print(f"{'next':<10}in the recipe: hub: {output} and network: never", markup=False, soft_wrap=True)

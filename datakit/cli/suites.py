@@ -39,7 +39,7 @@ def command(name: str | None, as_json: bool, quiet: bool) -> None:
         found: list[dict[str, Any]] = [
             {"suite": one, "tasks": len(suite.tasks), "description": suite.description} for one, suite in suites.items()
         ]
-        titles = ("suite", "tasks", "description")
+        titles: tuple[str, ...] = ("suite", "tasks", "description")
     else:
         suite = load_suite(name)
         found = [_told(task, suite.name) for task in suite.tasks]

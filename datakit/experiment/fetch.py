@@ -1,151 +1,146 @@
-"""What a recipe needs of the Hub: told, found missing, and fetched into a folder that a machine without network reads.
-
-The folder is laid out as ``hub: FOLDER`` reads it: models at ``org/name``, data sets at ``datasets/org/name``, each a
-snapshot of the repository's files, and ``fetched.json`` with names and revisions.
-"""
+"""Collects all that a recipe takes from elsewhere into one folder, which then stands in for the hub."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import errno
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from datakit.core.errors import Unreachable
+from datakit.core.errors import DiskFull, StorageError, Unreachable, UsageError
+from datakit.core.hub import DATASETS
 from datakit.core.require import require
-from datakit.core.storage import write_json
-from datakit.core.variables import expand
-from datakit.experiment.models import MODELS
+from datakit.core.storage import read_json, write_json
+from datakit.experiment.events import Event, Listener, silent
+from datakit.experiment.needs import Need, needs
 from datakit.experiment.recipe import Recipe
 
-__all__ = ["Need", "check_network", "fetch", "missing", "needs"]
+__all__ = ["FORMAT", "Fetched", "fetch"]
 
-#: As for models that are loaded directly: no pickled weights, no code.
-_MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-_DATA_FILES = ["*.parquet", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt", "*.gz", "*.zst", "*.md", "*.arrow"]
+FORMAT = 1
+MANIFEST = "bundle.json"
+
+# Never pickled weights, never code; not the second copy some publishers keep.
+_MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md", "LICENSE*"]
+_LEFT = ["original/*", "consolidated*", "*.py"]
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """One repository of the Hub.
+class Fetched:
+    """One thing in the folder.
 
     Attributes:
-        kind: ``model`` or ``dataset``.
-        name: ``org/name``.
-        revision: None is the default branch.
-        why: The key of the recipe, or the task, that asks for it.
+        kind: ``model``, ``dataset`` or ``templates``.
+        name: As the recipe names it.
+        commit: Revision on the hub; None for templates.
+        files: Number of files.
+        bytes: Their size.
+        fresh: Fetched now, not by an earlier call.
     """
 
-    kind: Literal["model", "dataset"]
+    kind: str
     name: str
-    revision: str | None
-    why: str
-
-    def place(self, hub: Path) -> Path:
-        """Where it lies under a ``hub`` folder."""
-        return hub / self.name if self.kind == "model" else hub / "datasets" / self.name
+    commit: str | None
+    files: int
+    bytes: int
+    fresh: bool
 
 
-def _split(reference: str) -> tuple[str, str | None]:
-    name, _, revision = reference.partition("@")
-    return name.partition(":")[0], revision or None
+def fetch(recipe: Recipe, output: Path, *, listen: Listener = silent) -> list[Fetched]:
+    """Fetches models, datasets and templates of a recipe into a folder.
 
-
-def _model(reference: str, recipe: Recipe, why: str) -> list[Need]:
-    local = (recipe.folder / expand(reference)).expanduser()
-    if reference in MODELS.names() or local.is_dir() or ":" in reference or "/" not in reference:
-        return []
-    return [Need("model", *_split(reference), why)]
-
-
-def _task_datasets(recipe: Recipe) -> list[Need]:
-    """Data sets of lm-eval's tasks in the suite and in ``evaluate.task``."""
-    from datakit.experiment.evaluation import general_suite, named_tasks
-    from evalkit.needs import hub_datasets
-
-    suites = [suite for suite in (general_suite(recipe), named_tasks(recipe)) if suite is not None]
-    return [Need("dataset", name, None, task) for suite in suites for task, name in hub_datasets(suite)]
-
-
-def needs(recipe: Recipe) -> list[Need]:
-    """Every repository of the Hub that a recipe names, each once."""
-    found = _model(recipe.model, recipe, "model")
-    for name, source in recipe.data.sources.items():
-        paths = [source.path] if isinstance(source.path, str) else source.path
-        for path in paths:
-            if path.startswith("hf:"):
-                found.append(Need("dataset", *_split(expand(path.removeprefix("hf:"))), f"data.sources.{name}"))
-    found += _task_datasets(recipe)
-    return list({(need.kind, need.name): need for need in reversed(found)}.values())[::-1]
-
-
-def missing(recipe: Recipe) -> list[Need]:
-    """What is neither under ``hub`` nor in the Hub's cache on this machine."""
-    return [need for need in needs(recipe) if not _is_here(need, recipe.hub)]
-
-
-def _is_here(need: Need, hub: Path | None) -> bool:
-    if hub is not None and need.place(hub).is_dir():
-        return True
-    library = require("huggingface_hub", extra="train")
-    try:
-        library.snapshot_download(
-            need.name, repo_type=need.kind, revision=need.revision, local_files_only=True, allow_patterns=["*.json"]
-        )
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def check_network(recipe: Recipe) -> None:
-    """With ``network: never`` nothing may be missing.
-
-    Raises:
-        Unreachable: Names all that is missing, and the line that fetches it.
-    """
-    if recipe.offline and (lost := missing(recipe)):
-        listed = ", ".join(f"{need.kind} '{need.name}' ({need.why})" for need in lost)
-        count = "1 thing is" if len(lost) == 1 else f"{len(lost)} things are"
-        raise Unreachable(
-            f"network: never, and {count} not on this machine: {listed}",
-            where=recipe.path,
-            hint=f"Where there is a network: datakit fetch {recipe.path.name} -o bundle/ . Then set hub: bundle",
-        )
-
-
-def fetch(recipe: Recipe, output: Path, *, told: Callable[[Need], None] | None = None) -> Sequence[Need]:
-    """Downloads all that the recipe needs into a folder; what is there already is only checked.
+    What the folder has in the wanted revision is not fetched again; a killed call goes on. Each thing stands there
+    whole or not at all.
 
     Args:
-        recipe: Any, also one with ``network: never``.
-        output: Becomes ``hub:`` on the other machine.
-        told: Hears of each repository before it is fetched.
+        recipe: The recipe; its ``network`` and ``hub`` are not looked at.
+        output: The folder.
+        listen: Hears what happens.
 
     Raises:
-        Unreachable: The Hub does not answer or does not give one out; the others are fetched already.
+        UsageError: The folder holds something that is no such bundle.
+        Unreachable: The hub or the package index does not give something.
+        DiskFull: No space left.
     """
-    library = require("huggingface_hub", extra="train")
-    wanted = needs(recipe)
-    records: list[dict[str, Any]] = []
-    for need in wanted:
-        if told is not None:
-            told(need)
-        try:
-            info = library.HfApi().repo_info(need.name, repo_type=need.kind, revision=need.revision)
-            library.snapshot_download(
-                need.name,
-                repo_type=need.kind,
-                revision=info.sha,
-                local_dir=need.place(output),
-                allow_patterns=_MODEL_FILES if need.kind == "model" else _DATA_FILES,
-                ignore_patterns=["original/*", "consolidated*"] if need.kind == "model" else None,
-            )
-        except (OSError, ValueError) as error:
-            raise Unreachable(
-                f"the Hub does not give the {need.kind} '{need.name}' ({type(error).__name__})",
-                where=need.why,
-                hint="Check the name and the network, and log in if it is gated",
+    manifest = output / MANIFEST
+    if output.is_dir() and any(output.iterdir()) and not manifest.is_file():
+        raise UsageError("the folder is not empty and no bundle", where=output, hint="Give another folder with -o")
+    known = _known(manifest)
+    done: list[Fetched] = []
+    for need in needs(recipe):
+        listen(Event("fetch", need.name, f"{need.kind:<10} {need.name}", final=False))
+        entry = _templates(output) if need.kind == "templates" else _repository(need, output, known)
+        done.append(entry)
+        known[f"{entry.kind}:{entry.name}"] = asdict(entry)
+        write_json(manifest, {"things": sorted(known.values(), key=lambda item: (item["kind"], item["name"]))})
+        state = f"{entry.files} files, {entry.bytes / 1e6:.1f} MB" if entry.fresh else "there already"
+        listen(Event("fetch", need.name, f"{need.kind:<10} {need.name} · {state}", 1.0))
+    if not done:
+        write_json(manifest, {"things": []})
+    return done
+
+
+def _known(manifest: Path) -> dict[str, dict[str, Any]]:
+    try:
+        things = read_json(manifest, format=FORMAT)["things"]
+    except (StorageError, KeyError):
+        return {}
+    return {f"{item['kind']}:{item['name']}": dict(item) for item in things}
+
+
+def _repository(need: Need, output: Path, known: dict[str, dict[str, Any]]) -> Fetched:
+    hub = require("huggingface_hub", extra="eval")
+    target = output / need.name if need.kind == "model" else output / DATASETS / need.name
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        info = hub.HfApi().repo_info(need.name, repo_type=need.kind, revision=need.revision)
+        old = known.get(f"{need.kind}:{need.name}")
+        if old is not None and old["commit"] == info.sha and target.is_dir():
+            return Fetched(**{**old, "fresh": False})
+        hub.snapshot_download(
+            need.name,
+            repo_type=need.kind,
+            revision=info.sha,
+            local_dir=temporary,
+            allow_patterns=_MODEL_FILES if need.kind == "model" else None,
+            ignore_patterns=_LEFT,
+        )
+    except (OSError, ValueError) as error:  # huggingface_hub's errors derive from these two
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "no space left on the disk", where=output, hint="Free some space; the call goes on"
             ) from error
-        records.append(asdict(need) | {"commit": info.sha})
-    write_json(output / "fetched.json", {"recipe": recipe.path.name, "repositories": records})
-    return wanted
+        raise Unreachable(
+            f"the hub does not give the {need.kind} '{need.name}' ({type(error).__name__})",
+            where=need.where,
+            hint="Check name and network, and log in if it is gated; the same call goes on where it stopped",
+        ) from error
+    shutil.rmtree(temporary / ".cache", ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    files, size = _size(target)
+    return Fetched(need.kind, need.name, info.sha, files, size, fresh=True)
+
+
+def _templates(output: Path) -> Fetched:
+    from datakit.core.hub import TEMPLATES
+    from datakit.templates.install import install
+    from datakit.templates.promptsource import installed_folder
+
+    target = output / TEMPLATES
+    fresh = not target.is_dir()
+    if fresh and installed_folder().is_dir():
+        temporary = target.with_name(f".{TEMPLATES}.part")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(installed_folder(), temporary)
+        temporary.rename(target)
+    elif fresh:
+        install(folder=target)
+    files, size = _size(target)
+    return Fetched("templates", TEMPLATES, None, files, size, fresh=fresh)
+
+
+def _size(folder: Path) -> tuple[int, int]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return len(files), sum(file.stat().st_size for file in files)

@@ -5,7 +5,8 @@ The data part is validated by the room it belongs to, an arm by ``train``; here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +35,10 @@ class Evaluate(BaseModel):
         task: ``test`` is the built test split; or lm-eval task names and files; None leaves the gain out.
         metrics: Of the built test split.
         suite: General tasks that must not be forgotten: a registered name, a file, a list of lm-eval tasks.
-        against: Models the arms are compared with; the base is the one there is today.
+        against: Models that stand beside the arms on the user's task: ``base``, and names of others with a folder or
+            Hub name each, such as ``{production: models/current}``.
+        shots: So many examples from the training split are put before each row for the base, which then stands
+            beside the arms as well: a prompt that works needs no training. 0 leaves it out.
         margin: Tolerable loss in points of the score; None takes the suite's own.
         limit: Items per general task; None takes all.
     """
@@ -44,9 +48,25 @@ class Evaluate(BaseModel):
     task: str | tuple[str, ...] | None = "test"
     metrics: tuple[str, ...] = ("accuracy",)
     suite: str | tuple[str, ...] | None = None
-    against: tuple[Literal["base"], ...] = ("base",)
+    against: tuple[Literal["base"] | dict[str, str], ...] = ("base",)
+    shots: int = Field(default=0, ge=0, le=64)
     margin: float | None = Field(default=None, gt=0, lt=1)
     limit: int | None = Field(default=None, gt=0)
+
+    @field_validator("against")
+    @classmethod
+    def _named(cls, against: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [name for entry in against if isinstance(entry, Mapping) for name in entry]
+        for name in names:
+            if not re.fullmatch(NAME, name) or name == "base" or re.fullmatch(r".+-\d+|base-.*", name):
+                raise ValueError(f"'{name}' cannot name a model: letters, digits, '_', '.', '-', no number at the end")
+            if names.count(name) > 1:
+                raise ValueError(f"the model '{name}' stands there twice")
+        return against
+
+    def others(self) -> dict[str, str]:
+        """Name to folder or Hub name of the models in ``against`` that are not the base."""
+        return {name: where for entry in self.against if isinstance(entry, Mapping) for name, where in entry.items()}
 
 
 class _Head(BaseModel):
@@ -106,8 +126,6 @@ class Recipe:
 
 def _arms(document: Document) -> dict[str, Arm]:
     own_package("train")
-    import re
-
     from train import Arm
 
     written = document.value.get("arms")
@@ -141,21 +159,6 @@ def _check_replay(arms: Mapping[str, Arm], data: DataRecipe, document: Document)
             )
 
 
-def _from_hub_folder(data: DataRecipe, hub: Path) -> DataRecipe:
-    """Sources ``hf:org/name`` that lie in the hub folder are read from there."""
-
-    def local(path: str) -> str:
-        name = path.removeprefix("hf:").partition("@")[0]
-        folder = hub / "datasets" / name
-        return str(folder) if path.startswith("hf:") and folder.is_dir() else path
-
-    def moved(path: str | Sequence[str]) -> str | tuple[str, ...]:
-        return local(path) if isinstance(path, str) else tuple(map(local, path))
-
-    sources = {name: source.model_copy(update={"path": moved(source.path)}) for name, source in data.sources.items()}
-    return data.model_copy(update={"sources": sources})
-
-
 def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
     """Reads and validates a whole recipe.
 
@@ -181,17 +184,16 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
             hint="Add '- split: {validation: 0.1, test: 0.15}' to data.steps, or set evaluate.task",
         )
     folder = path.parent if folder is None else folder
-    hub = None if head.hub is None else (folder / head.hub).resolve()
     return Recipe(
         path=path,
         folder=folder,
         name=head.name or path.stem,
         seeds=head.seeds,
-        data=data if hub is None else _from_hub_folder(data, hub),
+        data=data,
         model=head.model,
         chat=head.chat,
         arms=arms,
         evaluate=head.evaluate,
-        hub=hub,
+        hub=None if head.hub is None else (folder / head.hub).resolve(),
         offline=head.network == "never",
     )

@@ -61,7 +61,8 @@ class MaskedModel(LM):  # type: ignore[misc]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Pseudo-log-likelihood of each continuation, and whether each of its tokens is the likeliest in its place."""
-        rows, found = [], []
+        rows: list[tuple[int, Ids, int]] = []
+        found: list[Any] = []
         for request in requests:
             ids, places, cut = self._encode(*request.args)
             self.facts.cut_contexts += cut

@@ -1,61 +1,77 @@
-"""The table of classes beside scikit-learn's figures on the same answers."""
+"""Classes one by one, against counting by hand and scikit-learn's confusion matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections import Counter
 
-import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 from evalkit.classes import per_class
-from evalkit.errors import EvalError
-from evalkit.log import EvalLog, TaskInfo
+from evalkit.log import TaskInfo
 
-LABELS = ("refund", "cancel", "invoice", "other")
-
-
-def make(log: Callable[..., EvalLog], gold: Sequence[str], answers: Sequence[str], model: str) -> EvalLog:
-    def rows(row: dict) -> dict:
-        at = int(row["item_id"])
-        return row | {"target": gold[at], "answer": answers[at], "target_hash": gold[at]}
-
-    scores = [float(one == other) for one, other in zip(gold, answers, strict=True)]
-    return log({"task": scores}, model=model, infos={"task": TaskInfo(kind="gain", metric="accuracy")}, rows=rows)
+LABELS = ("account", "exchange", "refund")
+GAIN = {"task": TaskInfo(kind="gain", metric="accuracy")}
 
 
-def test_recall_precision_and_f1_are_those_of_scikit_learn(make_log: Callable[..., EvalLog]) -> None:
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+def logs(make_log, answers, targets, **options):
+    """Logs of models that gave these answers."""
+    made = []
+    for own in answers:
+        given = iter(list(own))
+        wanted = iter(list(targets))
 
-    draw = np.random.default_rng(0)
-    gold = draw.choice(LABELS, 300, p=[0.5, 0.3, 0.15, 0.05]).tolist()
-    before, after = (
-        [one if draw.random() < share else str(draw.choice(LABELS)) for one in gold] for share in (0.3, 0.7)
-    )
-    found = per_class(make(make_log, gold, before, "base"), make(make_log, gold, after, "lora"))
-    precision, recall, f1, support = precision_recall_fscore_support(gold, after, labels=[r.label for r in found.rows])
-    matrix = confusion_matrix(gold, after, labels=LABELS)
-    assert [row.items for row in found.rows] == support.tolist()
-    for row, own in zip(found.rows, zip(precision, recall, f1, strict=True), strict=True):
-        assert (row.precision, row.after, row.f1) == pytest.approx(own)
-        changed = [(b == g, a == g) for g, b, a in zip(gold, before, after, strict=True) if g == row.label]
-        assert (row.gained, row.lost) == (changed.count((False, True)), changed.count((True, False)))
-        wrong = {name: count for name, count in zip(LABELS, matrix[LABELS.index(row.label)], strict=True)}
-        del wrong[row.label]
+        def rows(row, given=given, wanted=wanted):
+            return row | {"answer": next(given), "target": next(wanted)}
+
+        scores = [float(answer == target) for answer, target in zip(own, targets, strict=True)]
+        made.append(make_log({"task": scores}, infos=GAIN, rows=rows, **options))
+    return made
+
+
+def test_rows_are_those_of_a_confusion_matrix(make_log):
+    draw = random.Random(3)
+    targets = [draw.choice(LABELS) for _ in range(200)]
+    before = [draw.choice(LABELS) for _ in targets]
+    after = [target if draw.random() < 0.8 else draw.choice(LABELS) for target in targets]
+    rows = per_class(*logs(make_log, [before, after], targets), "task")
+    matrix = confusion_matrix(targets, after, labels=LABELS)
+    assert [row.after for row in rows] == sorted(row.after for row in rows)
+    for row in rows:
+        at = LABELS.index(row.label)
+        assert row.n == matrix[at].sum()
+        assert row.after == pytest.approx(matrix[at, at] / row.n)
+        wrong = {LABELS[k]: matrix[at, k] for k in range(3) if k != at}
         assert row.confused == max(wrong.values())
-        assert row.confused_with is None or wrong[row.confused_with] == row.confused
-    assert found.worst == min(found.rows, key=lambda row: row.after).label
-    assert found.table().num_rows == len(LABELS)
+        assert wrong[row.confused_with] == row.confused
+        own = [(b, a) for b, a, t in zip(before, after, targets, strict=True) if t == row.label]
+        assert row.before == pytest.approx(sum(b == row.label for b, _ in own) / row.n)
+        assert row.gained == sum(b != row.label and a == row.label for b, a in own)
+        assert row.lost == sum(b == row.label and a != row.label for b, a in own)
 
 
-def test_one_class_all_right_and_all_wrong(make_log: Callable[..., EvalLog]) -> None:
-    right, wrong = ["a"] * 5, ["b"] * 5
-    lost = per_class(make(make_log, right, right, "base"), make(make_log, right, wrong, "lora")).rows[0]
-    assert (lost.before, lost.after, lost.lost, lost.confused_with, lost.precision) == (1.0, 0.0, 5, "b", None)
-    kept = per_class(make(make_log, right, right, "base"), make(make_log, right, right, "lora")).rows[0]
-    assert (kept.gained, kept.lost, kept.f1, kept.confused_with) == (0, 0, 1.0, None)
+def test_a_class_without_a_wrong_answer_is_taken_for_none(make_log):
+    targets = ["a", "b"] * 5
+    rows = per_class(*logs(make_log, [targets, targets], targets), "task")
+    assert [(row.label, row.confused_with, row.confused) for row in rows] == [("a", None, 0), ("b", None, 0)]
 
 
-def test_a_task_that_is_not_there_is_named(make_log: Callable[..., EvalLog]) -> None:
-    log = make(make_log, ["a"], ["a"], "base")
-    with pytest.raises(EvalError, match=r"no task 'gone' in both logs\. They have: task"):
-        per_class(log, log, task="gone")
+@pytest.mark.parametrize("targets", [[str(n) for n in range(20)], ["same"] * 20], ids=["open answers", "one class"])
+def test_what_has_no_classes(make_log, targets):
+    assert per_class(*logs(make_log, [targets, targets], targets), "task") == ()
+    assert per_class(*logs(make_log, [targets, targets], targets), "other") == ()
+
+
+def test_private_texts_make_no_classes(make_log):
+    targets = ["a", "b"] * 10
+    assert per_class(*logs(make_log, [targets, targets], targets, settings={"private": True}), "task") == ()
+
+
+def test_hostile_labels_are_text_in_the_table(make_log):
+    from evalkit.report.own import classes_table
+
+    targets = ["<script>alert(1)</script>", "b"] * 10
+    text = classes_table(per_class(*logs(make_log, [targets, targets], targets), "task"))
+    assert "<script>" not in text
+    assert Counter(text.split("<"))["/table>"] or "</table>" in text

@@ -1,195 +1,179 @@
-"""What a recipe needs, fetched from a hub on loopback, and read from the folder with sockets off."""
+"""``fetch`` against a hub on loopback, and the same recipe afterwards on a machine without any network."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from datakit.core.errors import Unreachable
-from datakit.experiment.fetch import check_network, missing, needs
-from datakit.experiment.models import resolve_model
-from datakit.experiment.recipe import read_recipe
+from datakit import pocket
 
-RECIPE = """
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[3]
+SERVER = Path(__file__).with_name("hub_server.py")
+
+RECIPE = """\
 format: 1
+name: support
 data:
   sources:
-    notes: {path: "hf:acme/notes", columns: {prompt: question, answer: answer}}
+    tickets: {path: "hf:org/tickets", columns: {text: text, label: label}}
   steps:
-    - split: {validation: 0.2, test: 0.2}
-model: acme/tiny
-evaluate: {suite: [arc_easy]}
+    - split: {validation: 0.2, test: 0.2, stratify: label}
+    - template: {use: classify}
+model: org/small
+arms:
+  full: {adapter: full, learning_rate: 1e-3, steps: 2}
+evaluate: {task: test, suite: [capitals.yaml]}
 """
-SHA = "1" * 40
+TASK = """\
+task: capitals
+dataset_path: org/capitals
+test_split: test
+output_type: multiple_choice
+doc_to_text: "The capital of {{ country }} is"
+doc_to_choice: ["one", "two"]
+doc_to_target: answer
+"""
+
+# No socket may be opened but those of one process with itself (multiprocessing, asyncio).
+NO_NETWORK = """
+import socket
+def refuse(self, address):
+    raise AssertionError(f"the network was asked: {address!r}")
+socket.socket.connect = refuse
+socket.socket.connect_ex = refuse
+def lookup(*names, **options):
+    raise AssertionError(f"a name was looked up: {names!r}")
+socket.getaddrinfo = lookup
+"""
 
 
-@pytest.fixture
-def repositories(tmp_path: Path) -> Path:
-    """Files of a hub: two data sets and a model."""
-    from datakit.pocket import model_path
-
-    root = tmp_path / "hub"
-    shutil.copytree(model_path(), root / "models" / "acme" / "tiny")
-    (root / "models" / "acme" / "tiny" / "code.py").write_text("raise SystemExit")
-    rows = [{"question": f"{number} and {number}?", "answer": str(2 * number)} for number in range(20)]
-    items = [
-        {"question": f"Which is {at}?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "AB"[at % 2]}
-        for at in range(6)
-    ]
-    for name, content in (("acme/notes", rows), ("allenai/ai2_arc", items)):
-        folder = root / "datasets" / name
-        folder.mkdir(parents=True)
-        (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
-    splits = "".join(f"  - {{split: {split}, path: train.jsonl}}\n" for split in ("train", "validation", "test"))
-    card = f"---\nconfigs:\n- config_name: ARC-Easy\n  data_files:\n{splits}---\n"
-    (root / "datasets" / "allenai" / "ai2_arc" / "README.md").write_text(card)
-    return root
-
-
-@pytest.fixture
-def endpoint(repositories: Path) -> Iterator[str]:
-    """URL of a server that speaks what huggingface_hub asks of a hub."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _send(self, status: int, body: bytes, headers: dict[str, str], *, with_body: bool) -> None:
-            self.send_response(status)
-            for key, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body)
-
-        def _answer(self, *, with_body: bool) -> None:
-            parts = self.path.partition("?")[0].strip("/").split("/")
-            if parts[0] == "api":
-                folder = repositories.joinpath(*parts[1:4])
-                if len(parts) < 4 or not folder.is_dir():
-                    self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, with_body=with_body)
-                    return
-                names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-                if "tree" in parts:
-                    found = [
-                        {"type": "file", "path": name, "size": (folder / name).stat().st_size, "oid": SHA}
-                        for name in names
-                    ]
-                    body = json.dumps(found).encode()
-                else:
-                    siblings = [{"rfilename": name} for name in names]
-                    body = json.dumps({"id": "/".join(parts[2:4]), "sha": SHA, "siblings": siblings}).encode()
-                self._send(200, body, {"Content-Type": "application/json"}, with_body=with_body)
-                return
-            kind = "datasets" if parts[0] == "datasets" else "models"
-            parts = parts[1:] if kind == "datasets" else parts
-            path = repositories / kind / parts[0] / parts[1] / "/".join(parts[4:])
-            body = path.read_bytes()
-            mark = {"ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Repo-Commit": SHA}
-            self._send(200, body, mark, with_body=with_body)
-
-        def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def do_HEAD(self) -> None:
-            self._answer(with_body=False)
-
-        def log_message(self, *args: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def datakit(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    keys = {"HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "datakit", *arguments],
-        cwd=folder,
-        env={**os.environ, **keys, "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+def rows(count):
+    words = ["refund", "exchange"]
+    return "".join(
+        json.dumps({"text": f"please {words[n % 2]} number {n}", "label": words[n % 2]}) + "\n" for n in range(count)
     )
 
 
-def write_recipe(folder: Path, extra: str = "") -> Path:
-    path = folder / "recipe.yaml"
-    path.write_text(RECIPE + extra)
-    return path
+@pytest.fixture
+def hub(tmp_path):
+    """A hub with a model and two datasets; yields its environment and a function that stops it and tells the calls."""
+    root = tmp_path / "hub"
+    shutil.copytree(pocket.model_path(), root / "models" / "org" / "small")
+    (root / "models" / "org" / "small" / "code.py").write_text("raise SystemExit('never run')")
+    (root / "datasets" / "org" / "tickets").mkdir(parents=True)
+    (root / "datasets" / "org" / "tickets" / "train.jsonl").write_text(rows(60))
+    (root / "datasets" / "org" / "capitals").mkdir(parents=True)
+    items = [{"country": f"land {n}", "answer": n % 2} for n in range(8)]
+    (root / "datasets" / "org" / "capitals" / "test.jsonl").write_text(
+        "".join(json.dumps(item) + "\n" for item in items)
+    )
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER), str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    port = int(server.stdout.readline())
+
+    def stop() -> list[str]:
+        if server.poll() is not None:
+            return []
+        out, _ = server.communicate()
+        return json.loads(out)
+
+    home = tmp_path / "home"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("HF_") and "proxy" not in key.lower()},
+        "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+        "HF_HOME": str(home / "hf"),
+        "DATAKIT_CACHE": str(home / "datakit"),
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    yield environment, stop, root
+    stop()
+    server.stdin.close()
+    server.stdout.close()
 
 
-def test_all_that_is_missing_is_named_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "none"))
-    recipe = read_recipe(write_recipe(tmp_path, "network: never\n"))
-    assert [(need.kind, need.name) for need in needs(recipe)] == [
-        ("model", "acme/tiny"),
-        ("dataset", "acme/notes"),
-        ("dataset", "allenai/ai2_arc"),
-    ]
-    with pytest.raises(Unreachable) as caught:
-        check_network(recipe)
-    text = str(caught.value)
-    assert "3 things are not on this machine" in text
-    assert all(name in text for name in ("acme/tiny", "acme/notes", "allenai/ai2_arc", "datakit fetch recipe.yaml -o"))
-    check_network(read_recipe(write_recipe(tmp_path)))
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "support.yaml").write_text(RECIPE)
+    (folder / "capitals.yaml").write_text(TASK)
+    return folder
 
 
-@pytest.mark.slow
-def test_a_bundle_is_fetched_and_read_without_sockets(
-    tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_recipe(tmp_path)
-    done = datakit("fetch", "recipe.yaml", "-o", "bundle", folder=tmp_path, HF_ENDPOINT=endpoint)
+def call(environment, folder, *arguments, forbid=False):
+    code = f"{NO_NETWORK if forbid else ''}\nfrom datakit.cli import main\nmain({list(arguments)!r})"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_fetched_here_and_run_there(hub, project, tmp_path):
+    environment, stop, root = hub
+    done = call(environment, project, "fetch", "support.yaml", "-o", "bundle", "--json")
     assert done.returncode == 0, done.stderr
-    bundle = tmp_path / "bundle"
-    assert (bundle / "acme" / "tiny" / "config.json").is_file()
-    assert not (bundle / "acme" / "tiny" / "code.py").exists()
-    assert json.loads((bundle / "fetched.json").read_text())["repositories"][0]["commit"] == SHA
+    things = {(thing["kind"], thing["name"]) for thing in json.loads(done.stdout)["things"]}
+    assert things == {("model", "org/small"), ("dataset", "org/tickets"), ("dataset", "org/capitals")}
+    bundle = project / "bundle"
+    assert (bundle / "org" / "small" / "model.safetensors").read_bytes() == (
+        root / "models" / "org" / "small" / "model.safetensors"
+    ).read_bytes()
+    assert not list(bundle.rglob("*.py"))
+    assert str(tmp_path) not in (bundle / "bundle.json").read_text()
 
-    def refused(*args: object, **kwargs: object) -> None:
-        raise AssertionError("a socket was opened")
+    again = call(environment, project, "fetch", "support.yaml", "-o", "bundle")
+    assert again.stdout.count("there already") == 3
+    asked = stop()
+    assert (
+        sum("resolve" in line and line.endswith("model.safetensors") and line.startswith("GET") for line in asked) == 1
+    )
 
-    recipe = read_recipe(write_recipe(tmp_path, "network: never\nhub: bundle\n"))
-    monkeypatch.setattr(socket.socket, "connect", refused)
-    monkeypatch.setattr(socket, "getaddrinfo", refused)
-    assert missing(recipe) == []
-    check_network(recipe)
-    model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=True)
-    assert model == bundle / "acme" / "tiny"
-
-    import datasets
-
-    from datakit.build import build
-    from evalkit import Session, load_suite
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "arrow")
-    built = build(recipe.data, output=tmp_path / "run", seed=1, folder=recipe.folder, offline=True)
-    assert sum(built.splits.values()) == 20
-    log = Session(model, offline=True, hub=recipe.hub).evaluate(load_suite(["arc_easy"]), store=False)
-    assert len(log.primary()) == 6
+    # another machine: empty caches, no network
+    there = {**environment, "HF_HOME": str(tmp_path / "other"), "DATAKIT_CACHE": str(tmp_path / "cache")}
+    (project / "support.yaml").write_text(RECIPE + "hub: bundle\nnetwork: never\n")
+    ran = call(there, project, "run", "support.yaml", forbid=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    report = json.loads((project / "runs" / "support" / "report.json").read_text())
+    assert [row["task"] for row in report["arms"][0]["general"]] == ["capitals"]
 
 
-def test_a_repository_that_the_hub_does_not_have_is_named(tmp_path: Path, endpoint: str) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text(RECIPE.replace("acme/tiny", "acme/gone"))
-    done = datakit("fetch", "recipe.yaml", "-o", "bundle", folder=tmp_path, HF_ENDPOINT=endpoint)
+def test_all_that_is_missing_is_named_together(hub, project, tmp_path):
+    environment, stop, _ = hub
+    stop()
+    (project / "support.yaml").write_text(RECIPE + "network: never\n")
+    for command in ("run", "check"):
+        done = call(environment, project, command, "support.yaml", forbid=True)
+        assert done.returncode == 1
+        for name in ("org/small", "org/tickets", "org/capitals"):
+            assert f"'{name}'" in done.stderr
+        assert "datakit fetch support.yaml -o bundle" in done.stderr
+        assert len(done.stderr.strip().splitlines()) <= 2
+    assert not (project / "runs").exists()
+
+
+def test_a_hub_that_lacks_something_says_what(hub, project):
+    environment, _, root = hub
+    shutil.rmtree(root / "datasets" / "org" / "capitals")
+    done = call(environment, project, "fetch", "support.yaml", "-o", "bundle")
     assert done.returncode == 1
-    assert "does not give the model 'acme/gone'" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "'org/capitals'" in done.stderr
+    assert "task capitals" in done.stderr
+    # what was fetched before stays and is not fetched again
+    assert (project / "bundle" / "org" / "small" / "config.json").is_file()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(hub, project):
+    environment, _, _ = hub
+    (project / "mine").mkdir()
+    (project / "mine" / "notes.txt").write_text("mine")
+    done = call(environment, project, "fetch", "support.yaml", "-o", "mine")
+    assert done.returncode == 2
+    assert [path.name for path in (project / "mine").iterdir()] == ["notes.txt"]
