@@ -30,6 +30,7 @@ from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
+from datakit.redactor import Redactor
 from datakit.sources import label_names, open_source
 
 __all__ = ["BuildResult", "Progress", "build"]
@@ -76,6 +77,8 @@ def build(
     resources: Mapping[str, Path] = MappingProxyType({}),
     offline: bool = False,
     progress: Progress | None = None,
+    confirm: Callable[[str], bool] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> BuildResult:
     """Builds the dataset a recipe describes.
 
@@ -88,6 +91,8 @@ def build(
         resources: Name to path, for steps that need something from elsewhere.
         offline: Nothing is fetched; also set by the file's ``network: never``.
         progress: Called with the counts of each source and step when it is done.
+        confirm: Asks a person before a step spends money; without it, more than a little is refused.
+        tell: Hears how far a long step is.
 
     Raises:
         RecipeError: The recipe cannot be right.
@@ -102,7 +107,9 @@ def build(
         plan = _planned(Path(recipe), seed, folder, name, offline)
     output = Path(output)
     claim(output, recipe=plan.text)
-    return _Build(plan, output, dict(resources), progress).run()
+    build = _Build(plan, output, dict(resources), progress)
+    build.confirm, build.tell = confirm, tell
+    return build.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,9 @@ class _Build:
         self.columns: dict[str, dict[str, str]] = {}
         self.counts: list[StepCount] = []
         self.notes: list[tuple[str, str]] = []
+        self.documents: dict[str, str] = {}
+        self.confirm: Callable[[str], bool] | None = None
+        self.tell: Callable[[str], None] = lambda text: None
         self.ledgers: list[tuple[str, pa.Table]] = []
 
     def run(self) -> BuildResult:
@@ -168,6 +178,9 @@ class _Build:
             columns=self.columns,
             resources=self.resources,
             offline=self.plan.offline,
+            redact=Redactor,
+            confirm=self.confirm,
+            tell=self.tell,
         )
         return [step(params, context) for step, params in self.plan.steps[start:]]
 
@@ -247,6 +260,7 @@ class _Build:
             ledgers.append(kept.ledger())
             said = [(step.name, str(note)) for note in kept.facts["notes"]]
             self.notes += [note for note in said if note not in self.notes]
+            self.documents.update(kept.facts.get("documents", {}))
             self.streams[name] = kept
         ledger = pa.concat_tables(ledgers)
         self.ledgers.append((step.name, ledger))
@@ -273,6 +287,8 @@ class _Build:
             raise StepError(f"the step '{step.name}' lost the columns {', '.join(missing)}")
         notes = list(instance.notes()) if hasattr(instance, "notes") else []
         facts = {"rows_in": table.num_rows, "rows_out": output.table.num_rows, "notes": notes}
+        if hasattr(instance, "documents"):
+            facts["documents"] = instance.documents()
         return self.cache.put(key, output, facts)
 
     def _write(self) -> BuildResult:
@@ -282,7 +298,9 @@ class _Build:
         others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
         facts = self._card_facts(others)
         data = self.output / "data"
-        replay = write_dataset(data, splits, replay=others, card=lambda *written: data_card(facts, *written))
+        replay = write_dataset(
+            data, splits, replay=others, card=lambda *written: data_card(facts, *written), documents=self.documents
+        )
         with atomic_directory(self.output / "ledger") as temporary:
             for index, (name, ledger) in enumerate(self.ledgers):
                 write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())

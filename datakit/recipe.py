@@ -41,6 +41,7 @@ STEPS = Registry(
     {
         "dedup": "datakit.dedup.step:DedupStep",
         "filter": "datakit.filters.function:FilterStep",
+        "label": "datakit.labelling.step:LabelStep",
         "pii": "datakit.pii.step:PiiStep",
         "split": "datakit.mixing.split:SplitStep",
         "template": "datakit.templates.step:TemplateStep",
@@ -48,7 +49,7 @@ STEPS = Registry(
 )
 """Step classes: ``StepClass(params, context)`` with ``Params``, name, version and kind on the class."""
 
-_ONCE = ("pii", "split", "template")
+_ONCE = ("label", "pii", "split", "template")
 
 
 class StepSpec(BaseModel):
@@ -156,6 +157,11 @@ def _impossible(
         return "few-shot examples would come from the test split; put split before template"
     if spec.name == "dedup" and "template" in names[:index]:
         return "dedup after template would compare the templates' wording; put dedup before template"
+    if spec.name == "dedup" and "label" in names[:index]:
+        return "dedup after label would pay for the labels of duplicates; put dedup before label"
+    if spec.name == "label" and (early := {"split", "template"} & set(names[:index])):
+        step = sorted(early)[0]
+        return f"label after {step} could put gold rows into the training split; put label before {step}"
     return None
 
 

@@ -29,6 +29,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "gate": CommandEntry("Whole loop", "gate", "Exit 0 if nothing regressed, 3 if it did, 4 if unsure."),
     "why": CommandEntry("Whole loop", "why", "Tell the whole story of one example."),
     "build": CommandEntry("Data", "build", "Run only the data part of a recipe."),
+    "label": CommandEntry("Data", "label", "Label rows by asking a model, and measure it against people."),
+    "review": CommandEntry("Data", "review", "Let people check labels, in a browser or a spreadsheet."),
     "templates": CommandEntry("Data", "templates", "List, show and render prompt templates."),
     "train": CommandEntry("Model", "train", "Train one arm on a built dataset."),
     "eval": CommandEntry("Model", "eval", "Evaluate a model on a suite and keep the log."),

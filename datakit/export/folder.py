@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -26,6 +27,7 @@ def write_dataset(
     *,
     replay: Mapping[str, pa.Table],
     card: Callable[[Mapping[str, pa.Table], Mapping[str, int]], str],
+    documents: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Path]:
     """Writes ``{split}-00000-of-00001.parquet``, ``replay/{source}.parquet`` and ``README.md``, all or nothing.
 
@@ -34,6 +36,7 @@ def write_dataset(
         splits: Split name to rows; empty ones are not written.
         replay: Source name to rows that are neither split nor templated.
         card: Makes the card from the written splits and the bytes of their files.
+        documents: File name to text, put beside the card.
 
     Returns:
         Source name to its file, for ``replay``.
@@ -47,5 +50,7 @@ def write_dataset(
             sizes[name] = path.stat().st_size
         for name, table in replay.items():
             write_table(temporary / "replay" / f"{name}.parquet", plain(table))
+        for name, text in documents.items():
+            write_text(temporary / name, text)
         write_text(temporary / "README.md", card(written, sizes))
     return {name: folder / "replay" / f"{name}.parquet" for name in replay}

@@ -98,11 +98,16 @@ class SplitStep:
         params = self.params
         seed = self.context.seed if params.seed is None else params.seed
         mapped = {ours: theirs for names in self.context.columns.values() for ours, theirs in names.items()}
+        held = _held_out(table, params.group, mapped)
         if params.by is not None:
             sides = _by(table, params.by, mapped)
             self._notes = _crossing(table, sides)
+            moved = [row for row, side in enumerate(sides) if side == "train" and held[row]]
+            sides = ["test" if side == "train" and held[row] else side for row, side in enumerate(sides)]
+            if moved:
+                self._notes.append(f"{len(moved)} rows of the data's own train split stand in test: gold, or like it")
         else:
-            sides = _assign(table, params, seed, mapped)
+            sides = _assign(table, params, seed, mapped, held)
             self._refuse_empty(table, sides)
         if "split" in table.column_names:
             table = table.drop_columns(["split"])
@@ -139,15 +144,30 @@ def split(
 
 
 def by_split(table: pa.Table) -> dict[str, pa.Table]:
-    """The rows of each split, empty ones included; a table that was not split is all train."""
+    """The rows of each split, empty ones included; a table that was not split is all train but for gold rows."""
     import pyarrow.compute as pc
 
     if "split" not in table.column_names:
-        return {"train": table}
+        if "held_out" not in table.column_names:
+            return {"train": table}
+        held = pc.fill_null(table.column("held_out"), False)
+        rows = {"train": table.filter(pc.invert(held)), "validation": table.slice(0, 0), "test": table.filter(held)}
+        return rows if held.to_pylist().count(True) else {"train": table}
     return {name: table.filter(pc.equal(table.column("split"), name)) for name in SPLITS}
 
 
-def _assign(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str]) -> list[str]:
+def _held_out(table: pa.Table, group: str | None, mapped: Mapping[str, str]) -> list[bool]:
+    """Rows that must not be trained on: gold, and all that is related to it."""
+    if "held_out" not in table.column_names:
+        return [False] * table.num_rows
+    roots = _sets(table, group, mapped)
+    gold = {root for root, held in zip(roots, table.column("held_out").to_pylist(), strict=True) if held}
+    return [root in gold for root in roots]
+
+
+def _assign(
+    table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str], held: Sequence[bool]
+) -> list[str]:
     roots = _sets(table, params.group, mapped)
     strata = [""] * len(roots) if params.stratify is None else _values(table, params.stratify, mapped)
     inside: dict[str, Counter[str]] = defaultdict(Counter)
@@ -163,11 +183,19 @@ def _assign(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str
         "validation": params.validation,
         "test": params.test,
     }
-    return _fill(roots, list(members.values()), {name: share for name, share in shares.items() if share > 0}, seed)
+    # What must not be trained on counts towards the test split, and where none is asked for towards validation.
+    place = "test" if params.test or not params.validation else "validation"
+    fixed = {root: place for root, out in zip(roots, held, strict=True) if out}
+    asked = {name: share for name, share in shares.items() if share > 0}
+    return _fill(roots, list(members.values()), asked, seed, fixed)
 
 
 def _fill(
-    roots: Sequence[str], strata: list[list[tuple[str, int]]], shares: Mapping[str, float], seed: int
+    roots: Sequence[str],
+    strata: list[list[tuple[str, int]]],
+    shares: Mapping[str, float],
+    seed: int,
+    fixed: Mapping[str, str],
 ) -> list[str]:
     """Gives each set to the split that lacks most, stratum by stratum, small strata first.
 
@@ -176,13 +204,17 @@ def _fill(
     the order of their hash. The price of n rows for a split short of d rows with share f is n(n - 2d)/f: the
     increase of the chi-square distance from the asked sizes.
     """
-    side: dict[str, str] = {}
+    side: dict[str, str] = dict(fixed)
     short = dict.fromkeys(shares, 0.0)
+    for root, size in (item for sets in strata for item in sets if item[0] in fixed):
+        if fixed[root] in short:
+            short[fixed[root]] -= size
     for sets in sorted(strata, key=lambda sets: (sum(size for _, size in sets), min(sets))):
         total = sum(size for _, size in sets)
         for name, share in shares.items():
             short[name] += share * total
-        for root, size in sorted(sets, key=lambda item: (-item[1].bit_length(), digest(seed, item[0]))):
+        free = [item for item in sets if item[0] not in fixed]
+        for root, size in sorted(free, key=lambda item: (-item[1].bit_length(), digest(seed, item[0]))):
             best = min(shares, key=lambda name: (size * (size - 2 * short[name]) / shares[name], name))
             side[root] = best
             short[best] -= size
