@@ -77,6 +77,7 @@ def import_labels(kept: Kept, corrections: Corrections, path: Path, *, who: str)
         SourceError: No such file or columns, an id that was not labelled, or a value that is none of the options.
     """
     known = dict(zip(kept.results["example_id"].to_pylist(), kept.results["gold"].to_pylist(), strict=True))
+    texts = dict(zip(kept.items["example_id"].to_pylist(), kept.items["plain"].to_pylist(), strict=True))
     standing = corrections.latest()
     new: list[tuple[str, str, Purpose, str]] = []
     for line, row in _rows(path):
@@ -86,7 +87,7 @@ def import_labels(kept: Kept, corrections: Corrections, path: Path, *, who: str)
         if row["id"] not in known:
             raise SourceError(f"no row '{row['id']}' was labelled in this run", where=where)
         try:
-            value = gold_value(kept.labeller, row["human"])
+            value = gold_value(kept.labeller, row["human"], texts[row["id"]])
         except ValueError as error:
             raise SourceError(str(error), where=where, hint="Nothing of this file was taken") from None
         said = standing.get(row["id"])

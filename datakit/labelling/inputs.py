@@ -102,8 +102,13 @@ def _filled(frame: str, values: Mapping[str, str | None]) -> str:
     return _NAME.sub(lambda match: values[match[1]] or "", frame)
 
 
-def gold_value(labeller: Labeller, value: Any) -> str | None:
+def gold_value(labeller: Labeller, value: Any, source: str | None = None) -> str | None:
     """What a person wrote, in the form that votes are compared by; None for an empty cell.
+
+    Args:
+        labeller: Whose options they are.
+        value: A cell: an option; several separated by ``;`` or as JSON; spans as JSON, with offsets or quoted.
+        source: The row's text, for quoted spans.
 
     Raises:
         ValueError: It is none of the options, or not what the kind needs. The message names the value.
@@ -115,8 +120,16 @@ def gold_value(labeller: Labeller, value: Any) -> str | None:
     raw = value
     if labeller.kind in ("multilabel", "spans") and isinstance(value, str):
         text = value.strip()
-        raw = json.loads(text) if text[:1] in "[{" else [part.strip() for part in re.split(r"[;,|]", text) if part]
-    judged = judge(labeller, raw, None)
+        raw = _cell(text) if text[:1] in "[{" else [part.strip() for part in re.split(r"[;,|]", text) if part]
+    judged = judge(labeller, raw, source)
     if judged.status != "ok":
         raise ValueError(f"'{value}' is none of: {', '.join(labeller.votes) or 'an answer'}")
     return judged.value
+
+
+def _cell(text: str) -> Any:
+    """JSON in a cell; spans in the form of votes (start, end, option) become ones with names."""
+    value = json.loads(text)
+    if isinstance(value, list) and value and all(isinstance(one, list) and len(one) == 3 for one in value):
+        return [{"start": start, "end": end, "label": name} for start, end, name in value]
+    return value

@@ -149,10 +149,11 @@ def read_gold(
         pairs = _gold_file(folder / gold, set(table["id"].to_pylist()))
     else:
         pairs = _gold_column(table, names.get(gold, gold))
+    texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     found = {}
     for id, value, where in pairs:
         try:
-            judged = gold_value(labeller, value)
+            judged = gold_value(labeller, value, texts.get(id))
         except ValueError as error:
             raise StepError(f"gold: {error}", where=where, hint="Leave the cell empty where nobody knows") from None
         if judged is not None:

@@ -161,10 +161,10 @@ class Labeller(BaseModel):
 def _no_duplicates(names: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(fold(name), name)
-        if other is not name:
+        if (other := seen.get(fold(name))) is not None:
             same = "stands there twice" if other == name else f"and '{other}' differ only in case or spaces"
             raise ValueError(f"the option '{name}' {same}")
+        seen[fold(name)] = name
 
 
 def _first(error: ValidationError) -> str:

@@ -201,7 +201,7 @@ class AnswerStore:
             return False
         except PermissionError:
             return True
-        return True
+        return not _is_zombie(pid)
 
     @staticmethod
     def _spend(db: sqlite3.Connection, job: str, amount: float, *, calls: int = 0) -> None:
@@ -257,3 +257,11 @@ class AnswerStore:
         with self._transaction() as db:
             rows = [(key, json.dumps([list(span) for span in spans])) for key, spans in found.items()]
             db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only its parent has not noticed; False where that cannot be asked."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False

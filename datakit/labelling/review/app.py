@@ -192,7 +192,9 @@ def review_app(desk: Desk, *, token: str, port: int) -> Any:
         routing.Route(f"/{{token}}/{path}", gate.guarded(endpoint), methods=[method])
         for path, endpoint, method in (*places, ("undo", undo, "POST"))
     ]
-    return require("starlette.applications", extra="label").Starlette(routes=routes)
+    app = require("starlette.applications", extra="label").Starlette(routes=routes)
+    app.router.redirect_slashes = False  # an answer to an address without the token would tell that something is here
+    return app
 
 
 def _said(desk: Desk, body: bytes) -> str | None:

@@ -104,7 +104,7 @@ def test_a_key_that_is_not_there_is_named(stub, tmp_path):
 
 def test_an_unknown_model_is_told_with_those_there_are(ask, stub):
     stub.models = ["stub", "stub-large"]
-    with pytest.raises(ModelError, match="no model 'stubb'.*Did you mean 'stub'"):
+    with pytest.raises(ModelError, match=r"no model 'stubb'.*Did you mean 'stub'"):
         ask(rows(50), model="stubb")
     assert stub.calls == 1
 
@@ -230,8 +230,8 @@ def test_calls_that_end_unknown_count_at_their_worst(ask, stub, store):
     assert spent == pytest.approx(answers + 2 * worst)
 
 
-def test_a_worst_price_is_above_what_any_tokenizer_makes(ask, real_tokens=("한국어 텍스트", "😀" * 9, "plain words")):
-    for text in real_tokens:
+def test_a_worst_price_is_above_what_any_tokenizer_makes(ask):
+    for text in ("한국어 텍스트", "😀" * 9, "plain words"):
         plan, _ = ask(rows(1, text))
         assert plan.models[0].prompt.bytes(text) >= sum(
             len(turn["content"].encode()) for turn in plan.models[0].prompt.messages(text)
