@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from datakit.labelling.corrections import Corrections
+    from datakit.labelling.corrections import Corrections, Purpose
     from datakit.labelling.folder import Kept
 
 __all__ = ["command"]
@@ -91,7 +91,7 @@ def _user() -> str:
 
 
 def _serve(
-    kept: Kept, corrections: Corrections, rows: list[tuple[int, str]], name: str, port: int, *, as_json: bool
+    kept: Kept, corrections: Corrections, rows: list[tuple[int, Purpose]], name: str, port: int, *, as_json: bool
 ) -> None:
     from datakit.cli.console import console
     from datakit.core.errors import DatakitError
@@ -105,4 +105,4 @@ def _serve(
         out.print(f"review    {address}", markup=False, soft_wrap=True)
         out.print(f"          {len(rows):,} rows, as {name}; end with Ctrl-C", markup=False, soft_wrap=True)
 
-    serve(Desk(kept, corrections, rows, name), port=port, ready=ready)  # type: ignore[arg-type]
+    serve(Desk(kept, corrections, rows, name), port=port, ready=ready)

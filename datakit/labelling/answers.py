@@ -250,9 +250,10 @@ def _place(
     item: Mapping[str, Any], source: str | None, taken: Sequence[tuple[int, int, str]]
 ) -> tuple[int, int] | None:
     start, end, quoted = item.get("start"), item.get("end"), item.get("text")
-    numbered = isinstance(start, int) and isinstance(end, int) and 0 <= start < end
-    if numbered and (source is None or (end <= len(source) and quoted in (None, source[start:end]))):
-        return start, end
+    if isinstance(start, int) and isinstance(end, int) and 0 <= start < end:
+        fits = source is None or (end <= len(source) and quoted in (None, source[start:end]))
+        if fits:
+            return start, end
     if not isinstance(quoted, str) or not quoted or source is None:
         return None
     at = source.find(quoted)

@@ -83,7 +83,7 @@ def measure(
             0
         ].tolist(),
         "gold": {"rows": sum(row["gold"] is not None for row in rows), "labelled": len(sample)},
-        "models": _models(votes, rows, labeller, seed),
+        "models": _models(votes, rows, seed),
         "between_votes": asdict(_alpha_of_votes(votes, labeller, seed)),
     }
     if sample:
@@ -177,7 +177,15 @@ def _alpha_of_votes(votes: pa.Table, labeller: Labeller, seed: int) -> agree.Fig
     return agree.alpha_figure(counts[counts.sum(1) > 1], level=level, draws=_DRAWS, seed=seed)
 
 
-def _models(votes: pa.Table, rows: Sequence[Mapping[str, Any]], labeller: Labeller, seed: int) -> list[dict[str, Any]]:
+def _accuracy(pairs: Sequence[tuple[str, str]], seed: int) -> agree.Figure:
+    """Share of equal pairs."""
+    if not pairs:
+        return agree.Figure(None, None, None, 0)
+    one, other = _codes([a for a, _ in pairs], [b for _, b in pairs])
+    return agree.bootstrap(len(pairs), lambda at: agree.accuracy(one[at], other[at]), draws=_DRAWS, seed=seed)
+
+
+def _models(votes: pa.Table, rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Each model alone: its votes, what they cost, and its accuracy on the gold sample."""
     gold = {row["example_id"]: row["gold"] for row in rows if row["gold"] is not None}
     found = []
@@ -190,12 +198,7 @@ def _models(votes: pa.Table, rows: Sequence[Mapping[str, Any]], labeller: Labell
             )
             if id in gold and status == "ok"
         ]
-        figure = agree.Figure(None, None, None, 0)
-        if pairs:
-            one, other = _codes([a for a, _ in pairs], [b for _, b in pairs])
-            figure = agree.bootstrap(
-                len(pairs), lambda at, a=one, b=other: agree.accuracy(a[at], b[at]), draws=_DRAWS, seed=seed
-            )
+        figure = _accuracy(pairs, seed)
         total = {key: sum(value or 0 for value in own[key].to_pylist()) for key in ("tokens_in", "tokens_out", "cost")}
         statuses = dict(Counter(own["status"].to_pylist()))
         found.append({"name": name, "votes": own.num_rows, "status": statuses, **total, "accuracy": asdict(figure)})

@@ -52,7 +52,7 @@ def answer_schema(labeller: Labeller) -> dict[str, Any]:
     if labeller.output is not None:
         return labeller.output
     names = list(labeller.names)
-    inner: dict[str, Any] = {
+    shapes: dict[str, dict[str, Any]] = {
         "classify": {"type": "string", "enum": names},
         "multilabel": {"type": "array", "items": {"type": "string", "enum": names}},
         "spans": {
@@ -67,7 +67,8 @@ def answer_schema(labeller: Labeller) -> dict[str, Any]:
         "answer": {"type": "string"},
         "preference": {"type": "string", "enum": ["A", "B", *names]},
         "rating": {"type": "integer", "enum": [int(name) for name in names] if labeller.kind == "rating" else []},
-    }[labeller.kind]
+    }
+    inner = shapes[labeller.kind]
     key = KEYS[labeller.kind]
     return {"type": "object", "properties": {key: inner}, "required": [key], "additionalProperties": False}
 

@@ -65,4 +65,4 @@ def _disagreement(row: Mapping[str, Any]) -> float:
     if row["agreement"] is None or not row["distribution"]:
         return 2.0
     shares = json.loads(row["distribution"]).values()
-    return 1 - sum(share * share for share in shares) + (1 - float(row["agreement"]))
+    return 1 - sum(float(share) ** 2 for share in shares) + (1 - float(row["agreement"]))

@@ -179,7 +179,7 @@ class AnswerStore:
             if db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
                 return "done"
             other = db.execute("SELECT host, pid, until FROM claims WHERE key = ?", (key,)).fetchone()
-            if other is not None and self._holds(*other, now):
+            if other is not None and self._holds(other[0], other[1], other[2], now):
                 return "theirs"
             row = db.execute("SELECT spent FROM jobs WHERE job = ?", (job,)).fetchone()
             if budget is not None and (row[0] if row else 0.0) + worst > budget + 1e-12:

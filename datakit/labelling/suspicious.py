@@ -76,4 +76,5 @@ def _chances(text: str, order: dict[str, int]) -> np.ndarray[tuple[int], np.dtyp
     for name, share in json.loads(text).items():
         if name in order:
             found[order[name]] += share
-    return found / found.sum()
+    found /= found.sum()
+    return found

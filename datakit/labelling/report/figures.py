@@ -116,7 +116,7 @@ def histogram(counts: Sequence[int]) -> str:
     return f'<svg class="plot" role="img" viewBox="0 0 {width} {height}" aria-label="{said}">{"".join(parts)}</svg>'
 
 
-def bars(counts: Mapping[str, int], *, limit: int = 20) -> str:
+def bars(counts: Mapping[str, int], *, limit: int = 12) -> str:
     """A table with a bar per name, the commonest first."""
     rows: list[tuple[str, Any]] = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     total, most = sum(counts.values()) or 1, max(counts.values(), default=1) or 1

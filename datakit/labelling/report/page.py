@@ -64,7 +64,7 @@ def labels_page(labelled: Labelled, labeller: Labeller, items: pa.Table, *, sett
 def _percent(figure: Mapping[str, Any] | None) -> str:
     if not figure or figure["value"] is None:
         return "–"
-    return f"{100 * figure['value']:.1f} %"
+    return f"{100 * figure['value']:.1f}\u00a0%"
 
 
 def _ends(figure: Mapping[str, Any] | None, *, scale: float = 100, digits: int = 1) -> str:

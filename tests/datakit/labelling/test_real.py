@@ -93,7 +93,7 @@ def test_the_report_agrees_with_a_computation_by_hand(name, real_data, stub, lab
         assert (point["coverage"], point["accuracy"]) == pytest.approx((inside.mean(), right[inside].mean()))
 
     page = step.documents()["labels.html"]
-    assert f"{100 * right.mean():.1f} %" in page
+    assert f"{100 * right.mean():.1f}\u00a0%" in page
     assert f"{cohen_kappa_score(gold, said):.3f}" in page
     assert not any(len(text) > 25 and text in page for text in truth)
     assert not re.search(r"<script|https?://", page)

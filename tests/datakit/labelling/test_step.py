@@ -169,7 +169,7 @@ def test_rows_in_doubt_wait_for_people_and_come_back(project, tmp_path, stub):
 def test_labels_html_stands_beside_the_data_card(project, tmp_path):
     build(project("existing: replace\n        gold: truth"), output=tmp_path / "run")
     page = (tmp_path / "run" / "data" / "labels.html").read_text()
-    assert "97.5 %" in page  # 39 of 40: by hand
+    assert "97.5\u00a0%" in page  # 39 of 40: by hand
     assert "film" not in page
     assert not re.search(r"<script|https?://|src=", page)
     card = (tmp_path / "run" / "data" / "README.md").read_text()
