@@ -22,16 +22,19 @@ from datakit.cache import Cache, Kept, private_folder
 from datakit.core.errors import RecipeError, StepError
 from datakit.core.example import SCHEMA
 from datakit.core.hashing import json_digest
+from datakit.core.hub import local_first
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
-from datakit.export import CardFacts, CardStep, data_card, write_dataset
+from datakit.dropped import DroppedRows
+from datakit.export import CardFacts, CardSource, CardStep, data_card, write_dataset
 from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
 from datakit.redactor import Redactor
 from datakit.sources import label_names, open_source
+from datakit.templates.install import bring_templates
 
 __all__ = ["BuildResult", "Progress", "build"]
 
@@ -76,6 +79,7 @@ def build(
     name: str | None = None,
     resources: Mapping[str, Path] = MappingProxyType({}),
     offline: bool = False,
+    hub: Path | None = None,
     progress: Progress | None = None,
     confirm: Callable[[str], bool] | None = None,
     tell: Callable[[str], None] = lambda text: None,
@@ -90,6 +94,7 @@ def build(
         name: For the data card; the file's ``name``.
         resources: Name to path, for steps that need something from elsewhere.
         offline: Nothing is fetched; also set by the file's ``network: never``.
+        hub: Folder that stands in for the hub (see ``datakit fetch``); the file's ``hub``.
         progress: Called with the counts of each source and step when it is done.
         confirm: Asks a person before a step spends money; without it, more than a little is refused.
         tell: Hears how far a long step is.
@@ -105,11 +110,13 @@ def build(
         plan = _Plan(recipe, check_steps(recipe), folder or Path(), name or "data", seed or 0, offline, None)
     else:
         plan = _planned(Path(recipe), seed, folder, name, offline)
-    output = Path(output)
+    output, hub = Path(output), hub or plan.hub
     claim(output, recipe=plan.text)
     build = _Build(plan, output, dict(resources), progress)
     build.confirm, build.tell = confirm, tell
-    return build.run()
+    bring_templates(hub)
+    with local_first(hub):
+        return build.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class _Plan:
     seed: int
     offline: bool
     text: str | None
+    hub: Path | None = None
 
 
 def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None, offline: bool) -> _Plan:
@@ -136,6 +144,7 @@ def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None
         seeds[0] if seed is None else seed,
         offline or document.value.get("network") == "never",
         path.read_text(encoding="utf-8"),
+        (folder or path.parent) / str(document.value["hub"]) if document.value.get("hub") else None,
     )
 
 
@@ -157,6 +166,7 @@ class _Build:
         self.confirm: Callable[[str], bool] | None = None
         self.tell: Callable[[str], None] = lambda text: None
         self.ledgers: list[tuple[str, pa.Table]] = []
+        self.dropped = DroppedRows()
 
     def run(self) -> BuildResult:
         self._read_sources()
@@ -258,6 +268,7 @@ class _Build:
             if not kept.facts["rows_out"]:
                 raise StepError(f"the step '{step.name}' leaves no row of {kept.facts['rows_in']} ({name})")
             ledgers.append(kept.ledger())
+            self.dropped.add(len(self.ledgers), step.name, stream, ledgers[-1])
             said = [(step.name, str(note)) for note in kept.facts["notes"]]
             self.notes += [note for note in said if note not in self.notes]
             self.documents.update(kept.facts.get("documents", {}))
@@ -304,6 +315,7 @@ class _Build:
         with atomic_directory(self.output / "ledger") as temporary:
             for index, (name, ledger) in enumerate(self.ledgers):
                 write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())
+        self.dropped.write(self.output, self.private, raw_before=self._last_pii())
         sizes = {name: rows.num_rows for name, rows in splits.items() if rows.num_rows}
         if self.plan.text is not None:
             write_text(self.output / "recipe.yaml", self.plan.text)
@@ -314,12 +326,23 @@ class _Build:
                 file.unlink()
         return BuildResult(data, sizes, self.counts, self.labels, replay, self.notes)
 
+    def _last_pii(self) -> int:
+        """Number of the last ledger whose rows are raw: those before and of the ``pii`` step; 0 without one."""
+        return max((number for number, (name, _) in enumerate(self.ledgers) if name == "pii"), default=0)
+
     def _card_facts(self, others: Mapping[str, pa.Table]) -> CardFacts:
         recipe = self.plan.recipe
         return CardFacts(
             name=self.plan.name,
             sources=[
-                (name, facts["use"], [file["name"] for file in facts["files"]], facts["private"])
+                CardSource(
+                    name,
+                    facts["use"],
+                    [file["name"] for file in facts["files"]],
+                    rows=facts["rows"],
+                    private=facts["private"],
+                    license=recipe.sources[name].license or recipe.license,
+                )
                 for name, facts in self.sources.items()
             ],
             steps=[CardStep(count.name, count.rows_in, count.rows_out, count.sentence()) for count in self.counts],
@@ -328,6 +351,7 @@ class _Build:
             license=recipe.license,
             language=(recipe.language,) if isinstance(recipe.language, str) else recipe.language or (),
             has_pii=any(step.name == "pii" for step, _ in self.plan.steps),
+            has_decontamination=any(step.name == "decontaminate" for step, _ in self.plan.steps),
             seed=self.plan.seed,
             version=own_version(),
         )

@@ -41,7 +41,7 @@ def claim(output: Path, *, recipe: str | None = None, writes: Sequence[str] = ()
         raise
     except StorageError:
         is_ours = (output / "private" / "cache").is_dir()
-    theirs = [name for name in ("data", "ledger", "manifest.json", *writes) if (output / name).exists()]
+    theirs = [name for name in ("data", "dropped", "ledger", "manifest.json", *writes) if (output / name).exists()]
     if recipe is not None and _other_text(output / "recipe.yaml", recipe):
         theirs.append("recipe.yaml")
     if theirs and not is_ours:

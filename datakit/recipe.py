@@ -42,6 +42,7 @@ STEPS = Registry(
         "dedup": "datakit.dedup.step:DedupStep",
         "filter": "datakit.filters.function:FilterStep",
         "label": "datakit.labelling.step:LabelStep",
+        "mix": "datakit.mixing.mix:MixStep",
         "pii": "datakit.pii.step:PiiStep",
         "split": "datakit.mixing.split:SplitStep",
         "template": "datakit.templates.step:TemplateStep",
@@ -49,7 +50,7 @@ STEPS = Registry(
 )
 """Step classes: ``StepClass(params, context)`` with ``Params``, name, version and kind on the class."""
 
-_ONCE = ("label", "pii", "split", "template")
+_ONCE = ("label", "mix", "pii", "split", "template")
 
 
 class StepSpec(BaseModel):
@@ -155,6 +156,10 @@ def _impossible(
     later = names[index + 1 :]
     if spec.name == "template" and "split" in later and _is_few_shot(params):
         return "few-shot examples would come from the test split; put split before template"
+    if spec.name == "mix" and "split" in later and getattr(params, "max_repeats", 1) > 1:
+        return "rows repeated before the split would count twice in the test split; put split before mix"
+    if spec.name == "dedup" and "mix" in names[:index]:
+        return "dedup after mix would undo the proportions; put dedup before mix"
     if spec.name == "dedup" and "template" in names[:index]:
         return "dedup after template would compare the templates' wording; put dedup before template"
     if spec.name == "dedup" and "label" in names[:index]:

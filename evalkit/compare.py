@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from datakit.core.hashing import digest
 from evalkit.comparison import Comparison, Row, SuiteMean
 from evalkit.errors import EvalError
 from evalkit.paired import paired
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from evalkit.guard import Join, Pairing, Prompts, TaskPair
     from evalkit.log import EvalLog
-    from evalkit.set_metrics import SetMetric
 
 __all__ = ["Comparison", "Row", "SuiteMean", "combine_logs", "compare"]
 
@@ -32,6 +32,7 @@ def compare(
     alpha: float = 0.05,
     seed: int = 0,
     labels: Sequence[str] = (),
+    contaminated: Mapping[str, Collection[str]] | None = None,
 ) -> Comparison:
     """Compares two logs item by item.
 
@@ -43,19 +44,32 @@ def compare(
         alpha: 1 - confidence; also the level of Holm's adjustment over the general rows.
         seed: Seed of permutations and bootstraps.
         labels: Labels of the new task, to recognise them as answers elsewhere; those of gain tasks are added.
+        contaminated: Task to ids of items that stand in the training data; their rows are given again without them.
 
     Raises:
         NotComparable: Items, hashes, metric, filter or settings differ; the message names the first.
         EvalError: A duplicated item, or a score that is NaN or outside [0, 1].
     """
+    from evalkit.contamination import clean_rows
     from evalkit.guard import pair_logs
+    from evalkit.noise import recorded_noise
+    from evalkit.notes import clean_note, comparison_notes
 
     old, new = _as_log(before), _as_log(after)
     pairing = pair_logs(old, new, join=join, prompts=prompts)
     found = _judge(
         pairing, labels=labels, note="different prompts" if prompts == "differ" else "", alpha=alpha, seed=seed
     )
-    return replace(found, before=old.header.model, after=new.header.model, suite=new.header.suite)
+    clean = clean_rows(found, old, new, contaminated, seed=seed) if contaminated else ()
+    return replace(
+        found,
+        clean=clean,
+        before=old.header.model,
+        after=new.header.model,
+        suite=new.header.suite,
+        noise=recorded_noise(old),
+        notes=(*comparison_notes(pairing, old, new), *map(clean_note, clean)),
+    )
 
 
 def _judge(pairing: Pairing, *, labels: Sequence[str], note: str, alpha: float, seed: int) -> Comparison:
@@ -66,7 +80,11 @@ def _judge(pairing: Pairing, *, labels: Sequence[str], note: str, alpha: float, 
     scored = [pair for pair in pairing.pairs if pair.info.kind != "drift"]
     known = {*labels, *(label for pair in scored for label in (_labels(pair) if pair.info.kind == "gain" else ()))}
     flips = flips_table(scored, labels=known)
-    rows = [_row(pair, flips, alpha=alpha, seed=seed, note=note) for pair in scored]
+    doubts = {task: f"{' and '.join(what)} not verified" for task, what in pairing.unverified.items()}
+    rows = [
+        _row(pair, flips, alpha=alpha, seed=seed, note="; ".join(filter(None, [note, doubts.get(pair.task)])))
+        for pair in scored
+    ]
     general = _adjust([row for row in rows if row.kind == "general"], alpha)
     return Comparison(
         before="",
@@ -107,6 +125,13 @@ def combine_logs(logs: Sequence[EvalLog]) -> EvalLog:
         suite="+".join(log.header.suite for log in ordered),
         tasks=tasks,
         settings={log.header.suite: log.header.settings for log in ordered},
+        recorded={
+            **{key: value for log in reversed(ordered) for key, value in log.header.recorded.items()},
+            "tasks": {
+                name: facts for log in ordered for name, facts in (log.header.recorded.get("tasks") or {}).items()
+            },
+        },
+        notes=tuple(dict.fromkeys(note for log in ordered for note in log.header.notes)),
     )
     from evalkit.log import EvalLog
 
@@ -122,6 +147,10 @@ def _as_log(value: EvalLog | Path) -> EvalLog:
 def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str) -> Row:
     import numpy as np
     import pyarrow.compute as pc
+
+    from evalkit.drift import mean_kl
+    from evalkit.row_metrics import row_metrics
+    from evalkit.set_pairs import by_set
 
     scores = [np.asarray(table.column("score").to_numpy(zero_copy_only=False)) for table in (pair.before, pair.after)]
     if not pair.info.higher_is_better:
@@ -148,6 +177,10 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
     lost = flips.filter((pc.field("task") == pair.task) & (pc.field("direction") == "lost"))
     statuses = {entry["values"]: entry["counts"] for entry in pc.value_counts(lost.column("status")).to_pylist()}
     kind: Literal["general", "gain"] = "gain" if pair.info.kind == "gain" else "general"
+    differences = scores[1] - scores[0]
+    main, further = row_metrics(pair, clusters, labelled=bool(_labels(pair)), alpha=alpha, seed=seed)
+    if main is not None:
+        result, differences = by_set(result, main), main.influences
     return Row(
         task=pair.task,
         kind=kind,
@@ -157,10 +190,13 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
         paired=result,
         verdict=result.verdict,
         statuses=dict(sorted(statuses.items(), key=lambda entry: (-entry[1], entry[0]))),
-        metrics=_set_metrics(pair, clusters, alpha, seed) if kind == "gain" else (),
+        metrics=further,
         in_gate=kind == "general" and "different prompts" not in note,
         note=note,
-        differences=scores[1] - scores[0],
+        differences=differences,
+        clusters=None if clusters is None else tuple(clusters),
+        kl=mean_kl(pair.after),
+        items=digest(*pair.before.column("item_id").to_pylist()),
     )
 
 
@@ -184,22 +220,6 @@ def _labels(pair: TaskPair) -> list[str]:
     distinct = {target for target in targets if target is not None}
     few = 2 <= len(distinct) <= min(MAX_LABELS, len(targets) // 2)
     return sorted(distinct) if few and None not in targets else []
-
-
-def _set_metrics(pair: TaskPair, clusters: Sequence[str] | None, alpha: float, seed: int) -> tuple[SetMetric, ...]:
-    from evalkit.set_metrics import macro_f1
-
-    if not _labels(pair):
-        return ()
-    targets = [" ".join(target.split()) for target in pair.before.column("target").to_pylist()]
-    answers = []
-    for table in (pair.before, pair.after):
-        given = [" ".join((answer or "").split()) for answer in table.column("answer").to_pylist()]
-        right = [answer == target for answer, target in zip(given, targets, strict=True)]
-        if right != [score == 1 for score in table.column("score").to_pylist()]:
-            return ()  # the answers are not labels as the targets are: F1 from them would contradict the score
-        answers.append(given)
-    return (macro_f1(targets, answers[0], answers[1], clusters=clusters, alpha=alpha, seed=seed),)
 
 
 def _adjust(rows: Sequence[Row], alpha: float) -> tuple[Row, ...]:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from evalkit.contamination import Clean
     from evalkit.drift import Drift
-    from evalkit.set_metrics import SetMetric
+    from evalkit.noise import Noise
+    from evalkit.set_pairs import SetMetric
     from evalkit.statistics import Verdict
 
 __all__ = ["Comparison", "Row", "SuiteMean"]
@@ -35,10 +37,14 @@ class Row:
         verdict: As ``paired.verdict``, but a general row is regressed only if Holm's adjusted p-value agrees.
         adjusted_p: Holm's adjusted p-value over the general rows; None for gain rows.
         statuses: Lost items by the way the later answer failed.
-        metrics: Metrics of the whole set, such as macro-F1; gain rows with labels only.
+        metrics: Further metrics of the whole set: macro-F1 of gain rows with labels, and what the task asks for.
         in_gate: Whether the gate looks at the row.
         note: Why a row is to be read with care, else empty.
-        differences: after - before of every item, in the order of item ids; what resampling over seeds needs.
+        differences: after - before of every item, in the order of item ids; what resampling over seeds needs. For a
+            metric of the whole set these are the items' influences.
+        clusters: Cluster of each item in that order; None where every item stands for itself.
+        kl: Mean KL(before || after) per token on the items' prompts, where it was measured; a diagnostic.
+        items: Hash of the item ids: rows of two comparisons with equal hashes are of the same items.
     """
 
     task: str
@@ -54,6 +60,9 @@ class Row:
     in_gate: bool = True
     note: str = ""
     differences: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    clusters: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
+    kl: float | None = None
+    items: str = field(default="", repr=False)
 
     @property
     def n(self) -> int:
@@ -136,6 +145,9 @@ class Comparison:
         settings: Settings that differ (``prompts="differ"``).
         identical: Every score and answer is equal: the later model may be the earlier one.
         alpha: 1 - confidence.
+        noise: What the model before differs from itself by in other batches; None where it was not measured.
+        clean: Rows again without the items that stand in the training data; None was looked for where it is empty.
+        notes: What was not verified and what the logs of other tools do not say; each a sentence.
     """
 
     before: str
@@ -150,6 +162,9 @@ class Comparison:
     settings: tuple[str, ...]
     identical: bool
     alpha: float
+    noise: Noise | None = None
+    clean: tuple[Clean, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:

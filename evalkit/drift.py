@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Drift", "Rise", "measure_drift"]
+__all__ = ["Drift", "Rise", "mean_kl", "measure_drift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Drift:
         tokens: Tokens scored; 0 where the log has no counts.
         per_token: Cross-entropy in nats per token; None where the two models cut the text into other tokens.
         bits_per_byte: None where the log has no counts of bytes.
-        kl: Mean KL(before || after) in nats per token, measured while the later model was evaluated, else None.
+        kl: Mean KL(before || after) in nats per token over the documents it was measured on while the later model was
+            evaluated; None where it was not.
     """
 
     task: str
@@ -63,6 +64,14 @@ def _column(table: pa.Table, name: str) -> Floats:
     import numpy as np
 
     return np.asarray(table.column(name).cast("float64").to_numpy(zero_copy_only=False), np.float64)
+
+
+def mean_kl(table: pa.Table) -> float | None:
+    """Mean KL to the base over the items it was measured on; None where there is none."""
+    import numpy as np
+
+    values = _column(table, "kl_to_base")
+    return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else None
 
 
 def _documents(table: pa.Table) -> list[str]:
@@ -113,6 +122,8 @@ def measure_drift(pair: TaskPair, *, alpha: float = 0.05) -> Drift:
     same_tokens = known[0] and np.array_equal(tokens[0], tokens[1])
     bits = [x / np.log(2) for x in nll]
     kl = _column(pair.after, "kl_to_base")
+    measured = np.isfinite(kl)
+    weights = tokens[1] if known[0] else np.ones_like(kl)
     return Drift(
         task=pair.task,
         description=pair.info.description,
@@ -120,5 +131,5 @@ def measure_drift(pair: TaskPair, *, alpha: float = 0.05) -> Drift:
         tokens=int(tokens[1].sum()) if known[0] else 0,
         per_token=_rise(nll[0], nll[1], tokens[0], which, alpha) if same_tokens else None,
         bits_per_byte=_rise(bits[0], bits[1], octets[0], which, alpha) if known[1] else None,
-        kl=float(np.average(kl, weights=tokens[1])) if known[0] and np.isfinite(kl).all() else None,
+        kl=float(np.average(kl[measured], weights=weights[measured])) if weights[measured].sum() > 0 else None,
     )

@@ -26,6 +26,7 @@ from evalkit.models.checkpoint import (
     with_adapter,
 )
 from evalkit.onetask import evaluate_task
+from evalkit.set_metrics import MEASURES
 from evalkit.store import Entry, Store, entry_key
 from evalkit.suite import Suite, SuiteTask, load_suite
 
@@ -98,6 +99,10 @@ class Session:
             tokenizer = load_tokenizer(self.folder)
             self._loaded = load_model(self.folder, device=self.device, dtype=self.dtype), tokenizer
         return self._loaded
+
+    def unload(self) -> None:
+        """Frees the memory of the base; it is loaded again when it is next needed."""
+        self._loaded = None
 
     def evaluate(
         self,
@@ -271,6 +276,8 @@ def _named(entry: Entry, task: SuiteTask) -> Entry:
     info = asdict(entry.info) | {"kind": task.kind, "margin": task.margin, "description": task.description}
     if task.chance is not None:
         info["chance"] = task.chance
+    asked = tuple(name for name in getattr(task.source, "metrics", ()) if name in MEASURES)
+    info["metrics"] = tuple(dict.fromkeys((*info["metrics"], *asked)))
     return Entry(TaskInfo(**info), entry.items, entry.settings, entry.recorded)
 
 

@@ -1,4 +1,4 @@
-"""Measures of forgetting: adjusted for guessing, retention, and the conventions for sequences of tasks."""
+"""Measures of forgetting: adjusted for guessing, and retention; for sequences of tasks see ``evalkit.sequences``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.errors import EvalError
+from evalkit.sequences import CONVENTIONS, Convention, Sequence, sequence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONVENTIONS", "Adjusted", "SequenceMeasure", "adjusted_forgetting", "retention", "sequence_forgetting"]
+__all__ = ["CONVENTIONS", "Adjusted", "Convention", "Sequence", "adjusted_forgetting", "retention", "sequence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,59 +88,3 @@ def adjusted_forgetting(
 def retention(before: float, after: float, chance: float = 0.0) -> float | None:
     """Kept share of what the model could do above guessing: (a1 - c)/(a0 - c); None where a0 is not above c."""
     return (after - chance) / (before - chance) if before > chance else None
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceMeasure:
-    """Forgetting after a sequence of tasks under one convention.
-
-    Attributes:
-        convention: Its name.
-        value: Positive means forgetting, whatever sign the source uses.
-        divisor: What the sum over tasks is divided by.
-        reference: Where the convention stands.
-    """
-
-    convention: str
-    value: float
-    divisor: int
-    reference: str
-
-
-CONVENTIONS: dict[str, str] = {
-    "gem": "Lopez-Paz and Ranzato 2017, eq. 3 (backward transfer, sign turned): just learnt - last, over T-1",
-    "gem-code": "the code of the same paper: just learnt - last, over T",
-    "trace": "TRACE, Wang et al. 2023: just learnt - last, over T-1 old tasks",
-    "avalanche": "Avalanche's StreamForgetting: first learnt - last, over tasks seen before the last",
-    "mammoth": "Mammoth's forgetting: best before the last step - last, over T-1",
-    "chaudhry": "Chaudhry et al. 2018, eq. 3: best over all earlier steps - last, over T-1",
-}
-
-
-def sequence_forgetting(scores: ArrayLike, convention: str = "gem") -> SequenceMeasure:
-    """Forgetting from R[t, i], the score on task i after training on task t (both from 0, trained in that order).
-
-    Args:
-        scores: Shape (T, T), T >= 2.
-        convention: One of :data:`CONVENTIONS`. They differ in what the last score is compared with (the score just
-            after learning, or the best one so far) and in the divisor.
-
-    Raises:
-        EvalError: Not square, fewer than two tasks, or an unknown convention.
-    """
-    import numpy as np
-
-    r = np.asarray(scores, np.float64)
-    if r.ndim != 2 or r.shape[0] != r.shape[1] or len(r) < 2:
-        raise EvalError(f"R[t, i] must be a square table of at least two tasks, not of shape {r.shape}")
-    if convention not in CONVENTIONS:
-        raise EvalError(f"no convention '{convention}'", hint=f"Known: {', '.join(CONVENTIONS)}")
-    old, last = np.arange(len(r) - 1), r[-1, :-1]
-    if convention == "chaudhry":
-        reference = r[:-1, :-1].max(axis=0)
-    elif convention == "mammoth":
-        reference = np.array([r[i:-1, i].max() for i in old])
-    else:
-        reference = r[old, old]
-    divisor = len(r) if convention == "gem-code" else len(r) - 1
-    return SequenceMeasure(convention, float(np.sum(reference - last) / divisor), divisor, CONVENTIONS[convention])

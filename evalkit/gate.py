@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from evalkit.comparison import Comparison
+    from evalkit.comparison import Comparison, Row
 
 __all__ = ["Gate", "gate"]
 
@@ -35,13 +36,23 @@ def _points(value: float) -> str:
 def gate(comparison: Comparison, *, allow_unsure: bool = False) -> Gate:
     """Judges the general suite: passes when no task regressed and the suite's mean is held or gained.
 
-    Gain rows, drift, and rows with different prompts have no say.
+    Gain rows, drift, and rows with different prompts have no say. Rows whose prompts could not be verified (a log of
+    another tool does not hold them) have a say, and the sentence tells of them.
 
     Args:
         comparison: From :func:`evalkit.compare`.
         allow_unsure: Exit with 0 where there are not enough items to say.
     """
     rows = [row for row in comparison.general if row.in_gate]
+    answer = _judge(comparison, rows, allow_unsure=allow_unsure)
+    doubtful = [row.task for row in rows if "not verified" in row.note]
+    if not doubtful:
+        return answer
+    named = ", ".join(doubtful[:3]) + (f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else "")
+    return replace(answer, sentence=f"{answer.sentence} Not verified that both were asked the same: {named}.")
+
+
+def _judge(comparison: Comparison, rows: Sequence[Row], *, allow_unsure: bool) -> Gate:
     mean = comparison.suite_mean
     if not rows or mean is None:
         reason = "its prompts differ from the base's" if comparison.general else "no general task was measured"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.errors import EvalError, NotComparable
@@ -44,11 +44,13 @@ class Pairing:
         pairs: One per task, in the order of the later log's header.
         dropped: Items that stand in one log only, task to number; empty unless joined on the intersection.
         settings: Settings that differ; empty unless prompts may differ.
+        unverified: Task to what its logs do not hold, so that nobody can say that it is equal: ``prompts`` for example.
     """
 
     pairs: tuple[TaskPair, ...]
     dropped: Mapping[str, int]
     settings: tuple[str, ...]
+    unverified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def pair_logs(before: EvalLog, after: EvalLog, *, join: Join = "exact", prompts: Prompts = "same") -> Pairing:
@@ -73,6 +75,7 @@ def pair_logs(before: EvalLog, after: EvalLog, *, join: Join = "exact", prompts:
         )
     rows = tuple(_by_task(log) for log in (before, after))
     dropped: dict[str, int] = {}
+    unverified: dict[str, tuple[str, ...]] = {}
     tasks = list(after.header.tasks) + [task for task in before.header.tasks if task not in after.header.tasks]
     pairs = []
     for task in tasks:
@@ -88,9 +91,15 @@ def pair_logs(before: EvalLog, after: EvalLog, *, join: Join = "exact", prompts:
         tables, lost = _join(task, rows[0].get(task), rows[1].get(task), join, (before, after))
         if lost:
             dropped[task] = lost
-        _same_items(task, *tables, prompts=prompts)
+        if unknown := _same_items(task, *tables, prompts=prompts):
+            unverified[task] = unknown
         pairs.append(TaskPair(task, info, *tables))
-    return Pairing(tuple(pairs), dropped, settings)
+    if not pairs:
+        raise NotComparable(
+            f"the logs of '{before.header.model}' and '{after.header.model}' share no task",
+            hint=f"Before: {', '.join(before.header.tasks)}. After: {', '.join(after.header.tasks)}",
+        )
+    return Pairing(tuple(pairs), dropped, settings, unverified)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -174,20 +183,29 @@ def _join(
     return (kept[0], kept[1]), len(ids[0]) + len(ids[1]) - 2 * len(common)
 
 
-def _same_items(task: str, before: pa.Table, after: pa.Table, *, prompts: Prompts) -> None:
+_HASHES = {"doc_hash": "documents", "target_hash": "targets", "prompt_hash": "prompts"}
+
+
+def _same_items(task: str, before: pa.Table, after: pa.Table, *, prompts: Prompts) -> tuple[str, ...]:
+    """Refuses what differs; a hash that one log lacks cannot differ, and is named in the answer."""
     words = {"doc_hash": "the document", "target_hash": "the target", "prompt_hash": "the prompt"}
     words |= {"metric": "the metric", "filter": "the filter", "cluster": "the cluster"}
     if prompts == "differ":
         del words["prompt_hash"]
     columns = {name: (before.column(name).to_pylist(), after.column(name).to_pylist()) for name in words}
     first: tuple[int, str] | None = None
+    unknown = []
     for name, (old, new) in columns.items():
+        if name in _HASHES and (None in old or None in new):
+            unknown.append(_HASHES[name])
+            known = [one is not None and other is not None for one, other in zip(old, new, strict=True)]
+            old, new = ([x if there else None for x, there in zip(side, known, strict=True)] for side in (old, new))
         if old != new:
             at = next(index for index, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
             if first is None or at < first[0]:
                 first = (at, name)
     if first is None:
-        return
+        return tuple(unknown)
     at, name = first
     item, (old, new) = before.column("item_id")[at].as_py(), columns[name]
     raise NotComparable(

@@ -19,8 +19,10 @@ from evalkit.log import ITEMS
 from evalkit.models.facts import Facts, RequestFacts
 from evalkit.suite import Suite
 
-__all__ = ["Primary", "export_items", "items_table"]
+__all__ = ["OF_PAIRS", "Primary", "export_items", "item_ids", "items_table"]
 
+#: Metrics of the whole set for which lm-eval logs pairs of gold and predicted option.
+OF_PAIRS = ("mcc",)
 EXPORT = pa.schema([(name, pa.string()) for name in ("task", "item_id", "prompt", "answer")])
 
 
@@ -53,7 +55,7 @@ def items_table(
         seed: Goes into every row.
         private: Prompts, and answers that are no common labels, are replaced by hashes.
     """
-    ids = _item_ids(samples)
+    ids = item_ids(samples)
     labels = _common_labels(samples) if private else None
     rows = [
         row
@@ -74,7 +76,7 @@ def items_table(
     return pa.Table.from_pylist(rows, schema=ITEMS)
 
 
-def _item_ids(samples: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+def item_ids(samples: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Item ids by position: the doc's own id for rows of ours, else its hash, with a number where docs are equal."""
     ids: dict[int, str] = {}
     seen: dict[str, int] = {}
@@ -128,7 +130,8 @@ def _rows(task: Any, sample: Mapping[str, Any], facts: Facts, labels: set[str] |
         row |= {"sum_logprob": first[0], "n_tokens": known.n_tokens, "target": arguments[0][1]}
         row["answer"] = arguments[0][1] if first[1] else None
     for metric in sample["metrics"]:
-        if (score := _number(sample[metric])) is not None:
+        score = _agrees(sample[metric]) if metric in OF_PAIRS else _number(sample[metric])
+        if score is not None:
             answer = _chosen(options, metric) if options is not None else row["answer"]
             yield _hidden(row | {"metric": metric, "score": score, "answer": answer}, labels)
 
@@ -201,6 +204,11 @@ def _cluster(doc: Any) -> str | None:
     return next((str(doc[key]) for key in ("cluster", "group") if isinstance(doc.get(key), str | int)), None)
 
 
+def _agrees(value: Any) -> float | None:
+    """Whether the two entries of a (gold, predicted) pair are equal; the metric itself is made from all of them."""
+    return float(value[0] == value[1]) if isinstance(value, list | tuple) and len(value) == 2 else None
+
+
 def _number(value: Any) -> float | None:
     """A metric's value of one item; None for metrics that are no mean over items (they log pairs)."""
     try:
@@ -238,7 +246,7 @@ def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None) 
             for at, doc in task.doc_iterator(limit=entry.limit):
                 text = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
                 docs.append({"doc_id": at, "doc": doc, "doc_hash": hash_string(text)})
-            ids = _item_ids(docs)
+            ids = item_ids(docs)
             rows += [{"task": entry.name, "item_id": ids[at]} | _texts(task, docs[at]["doc"]) for at in sorted(ids)]
     write_table(path, pa.Table.from_pylist(rows, schema=EXPORT))
     return path

@@ -60,6 +60,7 @@ class TaskInfo:
         chance: Expected score of guessing; 0 for open answers.
         margin: Loss the user calls tolerable on this task, in points of the score (0.02 = 2 points).
         description: One line for the report.
+        metrics: Further metrics of the whole set that a row shows: ``macro_f1``, ``mcc``, ``pearson``, ``entity_f1``.
     """
 
     kind: Literal["general", "gain", "drift"] = "general"
@@ -69,6 +70,10 @@ class TaskInfo:
     chance: float = 0.0
     margin: float = 0.02
     description: str = ""
+    metrics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", tuple(self.metrics))  # a JSON file has a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class LogHeader:
         settings: Chat, generation, few-shot and limit settings; must be equal in both logs of a comparison.
         recorded: Batch size, dtype, device, seconds: recorded, never part of the guard.
         versions: Package versions.
+        notes: What the log cannot say, where another tool wrote it: each a sentence for the reader of a comparison.
     """
 
     suite: str
@@ -94,6 +100,7 @@ class LogHeader:
     settings: Mapping[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ class EvalLog:
         known = {item.name for item in fields(LogHeader)}
         try:
             header["tasks"] = {name: TaskInfo(**task) for name, task in header["tasks"].items()}
+            header["notes"] = tuple(header.get("notes", ()))
             parsed = LogHeader(**{key: value for key, value in header.items() if key in known})
         except (KeyError, TypeError, AttributeError) as error:
             raise LogError(f"not the header of an evaluation log ({error})", where=path) from None

@@ -36,7 +36,7 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
         EvalError: The task cannot be made, or does not give its metric.
     """
     from evalkit.engine import build_task, metric_names, quiet_engine, run_task
-    from evalkit.items import Primary, items_table
+    from evalkit.items import OF_PAIRS, Primary, items_table
 
     started = time.perf_counter()
     with quiet_engine(offline=offline):
@@ -55,6 +55,7 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
         chance=_chance(items) if task.chance is None else task.chance,
         margin=task.margin,
         description=task.description,
+        metrics=tuple(name for name in OF_PAIRS if name in better and name != primary.metric),
     )
     recorded = {
         "seconds": round(time.perf_counter() - started, 3),

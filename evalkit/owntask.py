@@ -18,7 +18,7 @@ from evalkit.suite import SuiteTask
 __all__ = ["METRICS", "RowsSource", "data_task", "gold_of", "turns_of"]
 
 #: What may be asked of a task's own rows; all are computed from the same items.
-METRICS = ("accuracy", "macro_f1")
+METRICS = ("accuracy", "macro_f1", "mcc", "pearson", "entity_f1", "token_f1", "rouge_l")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from datakit.experiment.needs import Need
 
 __all__ = ["command"]
 
@@ -53,6 +57,7 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     seconds = plan.train_seconds + plan.evaluate_seconds
     say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
     say("memory", f"{plan.peak_memory / 2**30:.1f} GiB at most while measuring · disk {plan.disk / 2**20:.0f} MiB")
+    say("network", _network(plan.needs))
     if plan.unchanged_passes is not None:
         say("gate", f"an unchanged model passes with a chance of {plan.unchanged_passes:.0%}")
     for number, (key, value, reason) in enumerate(plan.defaults):
@@ -64,6 +69,14 @@ def _plain(pieces: Sequence[tuple[str, bool]]) -> str:
     from train import marked
 
     return " ".join(marked(pieces).split())
+
+
+def _network(needs: Sequence[Need]) -> str:
+    """What is fetched; by the time the plan is told, it has been."""
+    fetched = [need for need in needs if not need.here]
+    if fetched:
+        return "fetched just now: " + ", ".join(f"{need.kind} {need.name}" for need in fetched)
+    return f"nothing is fetched; from elsewhere and here already: {len(needs)}" if needs else "nothing is fetched"
 
 
 def _span(seconds: float) -> str:

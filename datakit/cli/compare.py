@@ -56,8 +56,8 @@ def command(
     """Compare a tuned model with its base, item by item, and write the report.
 
     BASE and TUNED are model folders, Hub names, adapter folders, or logs (a .json or .parquet log, or a folder of
-    them). What is no log yet is evaluated on --suite. Logs and report land in --output, which `datakit gate` and
-    `datakit report` read like a run.
+    them; also those of lm-eval, inspect and lighteval). What is no log yet is evaluated on --suite. Logs and report
+    land in --output, which `datakit gate` and `datakit report` read like a run.
 
     \b
     Examples:
@@ -90,10 +90,12 @@ def _line(base: str, tuned: str, suite: str | None, output: Path) -> str:
 
 
 def _is_log(name: str) -> bool:
+    from evalkit.importers import importer_of
+
     path = Path(name)
-    if path.is_dir():
-        return any(file.with_suffix(".parquet").exists() for file in path.glob("*.json"))
-    return path.suffix in (".json", ".parquet")
+    if path.is_dir() and any(file.with_suffix(".parquet").exists() for file in path.glob("*.json")):
+        return True
+    return importer_of(path) is not None or (not path.is_dir() and path.suffix in (".json", ".parquet"))
 
 
 def _is_adapter(name: str) -> bool:
@@ -105,6 +107,7 @@ def _logs(
 ) -> tuple[list[EvalLog], list[EvalLog]]:
     """The logs of both, evaluating what is no log; a base and its adapter share one model in memory."""
     from datakit.core.errors import UsageError
+    from evalkit.importers import importer_of, read_foreign
     from evalkit.report.run import read_logs
 
     if suite is None and not (_is_log(base) and _is_log(tuned)):
@@ -114,7 +117,8 @@ def _logs(
     found = []
     for name, label in ((base, "base"), (tuned, "tuned")):
         if _is_log(name):
-            found.append(read_logs(Path(name)))
+            foreign = importer_of(Path(name))
+            found.append([read_foreign(Path(name))] if foreign else read_logs(Path(name)))
         else:
             found.append([_evaluate(name, label, str(suite), chat, options, sessions, base)])
     return found[0], found[1]

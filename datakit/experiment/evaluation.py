@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +11,16 @@ from datakit.core.errors import DatakitError
 from datakit.experiment.arms import Trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
+from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
 from datakit.experiment.stale import drop_suites
 
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.log import EvalLog
-    from evalkit.suite import Suite
+    from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["evaluate_cells", "suites"]
+__all__ = ["beside", "evaluate_cells", "few_shot", "few_shot_name", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -58,6 +59,42 @@ def _task(recipe: Recipe, layout: Layout) -> Suite | None:
     return Suite(name="task", tasks=(task,), description="The built test split.")
 
 
+def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
+    """Every task of the recipe but the built test split, without making any.
+
+    Raises:
+        EvalError: No such task or suite.
+    """
+    from evalkit.suite import load_suite
+
+    general, own = _general(recipe), recipe.evaluate.task
+    found = list(general.tasks) if general is not None else []
+    if own is not None and own != "test":
+        found += load_suite([own] if isinstance(own, str) else list(own)).tasks
+    return found
+
+
+def few_shot(recipe: Recipe, layout: Layout) -> Suite | None:
+    """The user's own task with ``evaluate.shots`` examples before each row; None where none are asked for."""
+    shots, task = recipe.evaluate.shots, _task(recipe, layout) if recipe.evaluate.shots else None
+    if task is None:
+        return None
+    if recipe.evaluate.task != "test":
+        return replace(task, tasks=tuple(replace(one, num_fewshot=shots) for one in task.tasks))
+    source = replace(task.tasks[0].source, examples=layout.split("train")[0])  # type: ignore[type-var]
+    return replace(task, tasks=(replace(task.tasks[0], source=source, num_fewshot=shots),))
+
+
+def few_shot_name(recipe: Recipe) -> str:
+    """How the base with examples is called in folders and reports."""
+    return f"base-{recipe.evaluate.shots}-shot"
+
+
+def beside(recipe: Recipe) -> list[str]:
+    """Names of the models that stand beside the arms, in the order of the report."""
+    return [*([few_shot_name(recipe)] if recipe.evaluate.shots else []), *recipe.evaluate.others()]
+
+
 def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
     """The user's own task and the general suite; either may be missing, not both.
 
@@ -82,6 +119,8 @@ def _evaluate(
     recipe: Recipe,
     layout: Layout,
     listen: Listener,
+    *,
+    finish: Callable[[EvalLog, Suite, int | None], EvalLog],
 ) -> float:
     seconds = 0.0
     written: set[str] = set()
@@ -92,6 +131,7 @@ def _evaluate(
 
         limit = recipe.evaluate.limit if suite.name != "task" else None
         log: EvalLog = session.evaluate(suite, adapter=adapter, label=name, limit=limit, progress=heard)
+        log = finish(log, suite, limit)
         written.add(log.write(layout.evaluation(name)).stem)
         if log.header.recorded["stored"] < len(suite.tasks):
             seconds += float(log.header.recorded["seconds"])
@@ -107,23 +147,63 @@ def evaluate_cells(
 ) -> Mapping[str, float]:
     """Writes the logs of the base and of every cell; what is stored under its key is not computed again.
 
-    Adapters are swapped over the base that is in memory; a fully tuned model is loaded by itself, one at a time.
+    Adapters are swapped over the base that is in memory; a fully tuned model is loaded by itself, one at a time, and
+    beside its base only for the KL between them, where both fit. Before anything is evaluated every cell is checked
+    to differ from the base.
 
     Returns:
         Seconds per cell, 0 where everything was stored.
     """
+    from evalkit.errors import EvalError
     from evalkit.evaluate import Session
+    from evalkit.kl import measure_kl, with_kl
+    from evalkit.nets import check_tuned, training_warnings, with_notes
+    from evalkit.noise import noise_floor, with_noise
 
     wanted = suites(recipe, layout)
     took: dict[str, float] = {}
+    others = {
+        name: resolve_model(where, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
+        for name, where in recipe.evaluate.others().items()
+    }
     base = Session(model, chat=recipe.chat, offline=recipe.offline)
-    took["base"] = _evaluate(base, wanted, "base", None, recipe, layout, listen)
-    for cell in (entry for entry in trained if entry.adapter):
+
+    def of_base(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
+        if all(task.kind != "general" for task in suite.tasks):
+            return log
+        return with_noise(log, noise_floor(base, suite, limit=limit))
+
+    for cell in trained:
+        check_tuned(cell.folder, base.folder)
+    took["base"] = _evaluate(base, wanted, "base", None, recipe, layout, listen, finish=of_base)
+    if prompted := few_shot(recipe, layout):
+        name = few_shot_name(recipe)
+        took[name] = _evaluate(base, [prompted], name, None, recipe, layout, listen, finish=_as_is)
+    for cell in sorted(trained, key=lambda entry: not entry.adapter):
         name = cell.cell.name
-        took[name] = _evaluate(base, wanted, name, cell.folder, recipe, layout, listen)
-    del base
-    for cell in (entry for entry in trained if not entry.adapter):
-        name = cell.cell.name
-        session = Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
-        took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen)
+        session = base if cell.adapter else Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
+        if not cell.adapter:
+            base.unload()  # one model in memory while a full one is evaluated
+
+        def of_tuned(
+            log: EvalLog, suite: Suite, limit: int | None, cell: Trained = cell, session: Session = session
+        ) -> EvalLog:
+            notes = training_warnings(cell.folder, base.folder, chat=recipe.chat)
+            other = {"adapter": cell.folder} if cell.adapter else {"tuned": session}
+            try:
+                log = with_kl(log, measure_kl(base, suite, limit=limit, **other))
+            except EvalError as error:
+                notes.append(f"KL to the base was not measured: {error}.")
+            return with_notes(log, notes)
+
+        adapter = cell.folder if cell.adapter else None
+        took[name] = _evaluate(session, wanted, name, adapter, recipe, layout, listen, finish=of_tuned)
+    base.unload()
+    for name, folder in others.items():
+        session = Session(folder, chat=recipe.chat, offline=recipe.offline)
+        took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen, finish=_as_is)
     return took
+
+
+def _as_is(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
+    return log

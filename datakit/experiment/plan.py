@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
+from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.experiment.arms import cells
 from datakit.experiment.evaluation import suites
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
+from datakit.experiment.needs import Need, check_needs, needs
 from datakit.experiment.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Plan:
         disk: Bytes the trained cells will take.
         unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
         defaults: Key, value and reason of what the recipe leaves open.
+        needs: What comes from the hub or the package index, and whether it was here before.
     """
 
     built: BuildResult
@@ -56,6 +59,7 @@ class Plan:
     disk: int
     unchanged_passes: float | None
     defaults: Sequence[tuple[str, str, str]]
+    needs: Sequence[Need] = ()
 
 
 @dataclass(slots=True)
@@ -164,12 +168,19 @@ def check(recipe: Recipe) -> Plan:
     """
     own_package("train")
     own_package("evalkit")
+    check_needs(recipe)
+    with local_first(recipe.hub):
+        return _check(recipe)
+
+
+def _check(recipe: Recipe) -> Plan:
     from evalkit.evaluate import Session
 
+    wants = needs(recipe)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     with tempfile.TemporaryDirectory(prefix="datakit-check-") as name:
         layout = Layout(Path(name) / "run")
-        built = build(recipe.data, output=layout.root, seed=recipe.seeds[0], folder=recipe.folder)
+        built = build(recipe.data, output=layout.root, seed=recipe.seeds[0], folder=recipe.folder, hub=recipe.hub)
         if not built.splits.get("train"):
             raise DatakitError("no row is left to train on", where=recipe.path)
         wanted = suites(recipe, layout)
@@ -187,4 +198,5 @@ def check(recipe: Recipe) -> Plan:
             disk=measured.disk,
             unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
             defaults=_defaults(recipe),
+            needs=wants,
         )

@@ -5,6 +5,7 @@ The data part is validated by the room it belongs to, an arm by ``train``; here 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,10 @@ class Evaluate(BaseModel):
         task: ``test`` is the built test split; or lm-eval task names and files; None leaves the gain out.
         metrics: Of the built test split.
         suite: General tasks that must not be forgotten: a registered name, a file, a list of lm-eval tasks.
-        against: Models the arms are compared with; the base is the one there is today.
+        against: Models that stand beside the arms on the user's task: ``base``, and names of others with a folder or
+            Hub name each, such as ``{production: models/current}``.
+        shots: So many examples from the training split are put before each row for the base, which then stands
+            beside the arms as well: a prompt that works needs no training. 0 leaves it out.
         margin: Tolerable loss in points of the score; None takes the suite's own.
         limit: Items per general task; None takes all.
     """
@@ -44,9 +48,25 @@ class Evaluate(BaseModel):
     task: str | tuple[str, ...] | None = "test"
     metrics: tuple[str, ...] = ("accuracy",)
     suite: str | tuple[str, ...] | None = None
-    against: tuple[Literal["base"], ...] = ("base",)
+    against: tuple[Literal["base"] | dict[str, str], ...] = ("base",)
+    shots: int = Field(default=0, ge=0, le=64)
     margin: float | None = Field(default=None, gt=0, lt=1)
     limit: int | None = Field(default=None, gt=0)
+
+    @field_validator("against")
+    @classmethod
+    def _named(cls, against: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [name for entry in against if isinstance(entry, Mapping) for name in entry]
+        for name in names:
+            if not re.fullmatch(NAME, name) or name == "base" or re.fullmatch(r".+-\d+|base-.*", name):
+                raise ValueError(f"'{name}' cannot name a model: letters, digits, '_', '.', '-', no number at the end")
+            if names.count(name) > 1:
+                raise ValueError(f"the model '{name}' stands there twice")
+        return against
+
+    def others(self) -> dict[str, str]:
+        """Name to folder or Hub name of the models in ``against`` that are not the base."""
+        return {name: where for entry in self.against if isinstance(entry, Mapping) for name, where in entry.items()}
 
 
 class _Head(BaseModel):
@@ -106,8 +126,6 @@ class Recipe:
 
 def _arms(document: Document) -> dict[str, Arm]:
     own_package("train")
-    import re
-
     from train import Arm
 
     written = document.value.get("arms")

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
+from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked, read_json, write_json, write_text
 from datakit.experiment.arms import Cell, cell_keys, cells, train_cell
-from datakit.experiment.evaluation import evaluate_cells
+from datakit.experiment.evaluation import beside, evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
+from datakit.experiment.needs import check_needs
 from datakit.experiment.recipe import Recipe, read_recipe
 from datakit.experiment.stale import drop_stale, drop_unlike
 from datakit.experiment.summary import build_lines
@@ -57,6 +59,7 @@ def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
             folder=recipe.folder,
             name=recipe.name,
             offline=recipe.offline,
+            hub=recipe.hub,
             progress=heard,
         )
     for line in build_lines(result):
@@ -79,6 +82,7 @@ def _record(recipe: Recipe, layout: Layout, model: Path, reported: Iterable[Cell
             "seeds": list(recipe.seeds),
             "arms": list(recipe.arms),
             "cells": [cell.name for cell in reported],
+            "beside": beside(recipe),
             "chat": recipe.chat.model_dump(),
             "datakit": version("datakit"),
         },
@@ -112,8 +116,13 @@ def run(
         own_package(package)
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
-    layout = Layout(output or Path("runs") / recipe.name)
+    with local_first(recipe.hub):
+        return _run(recipe, Layout(output or Path("runs") / recipe.name), arm, seed, listen)
+
+
+def _run(recipe: Recipe, layout: Layout, arm: str | None, seed: int | None, listen: Listener) -> Run:
     wanted = cells(recipe, arm=arm, seed=seed)
+    check_needs(recipe)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
     seeds, arms = len({cell.seed for cell in wanted}), len({cell.arm for cell in wanted})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datakit.export.card import CardFacts, CardStep, data_card
+from datakit.export.card import CardFacts, CardSource, CardStep, data_card
 from datakit.export.folder import write_dataset
 
-__all__ = ["CardFacts", "CardStep", "data_card", "write_dataset"]
+__all__ = ["CardFacts", "CardSource", "CardStep", "data_card", "write_dataset"]

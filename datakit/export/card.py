@@ -10,9 +10,21 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-__all__ = ["CardFacts", "CardStep", "data_card"]
+__all__ = ["CardFacts", "CardSource", "CardStep", "data_card"]
 
 _MAX_LABELS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class CardSource:
+    """One line of the table of sources; ``rows`` are those that could be read."""
+
+    name: str
+    use: str
+    files: Sequence[str]
+    rows: int
+    private: bool
+    license: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +43,27 @@ class CardFacts:
 
     Attributes:
         name: Of the recipe.
-        sources: Source name, use, files and whether it is private.
+        sources: Where the rows come from.
         steps: Sources and steps in order.
         notes: Step name to what it says of itself.
         replay: Source name to rows in ``replay/``.
         license: As given in the recipe.
         language: Codes.
         has_pii: Whether a step that looks for personal data ran.
+        has_decontamination: Whether the rows were compared with benchmark items.
         seed: Of the recipe.
         version: Of datakit.
     """
 
     name: str
-    sources: Sequence[tuple[str, str, Sequence[str], bool]]
+    sources: Sequence[CardSource]
     steps: Sequence[CardStep]
     notes: Sequence[tuple[str, str]] = ()
     replay: Mapping[str, int] = field(default_factory=dict)
     license: str | None = None
     language: Sequence[str] = ()
     has_pii: bool = False
+    has_decontamination: bool = False
     seed: int = 0
     version: str = ""
 
@@ -72,11 +86,8 @@ def data_card(facts: CardFacts, splits: Mapping[str, pa.Table], sizes: Mapping[s
         *_labels(splits),
         "## Sources\n",
         _table(
-            ["source", "use", "files", "private"],
-            [
-                [name, use, ", ".join(files[:4]) + (", ..." if len(files) > 4 else ""), "yes" if private else "no"]
-                for name, use, files, private in facts.sources
-            ],
+            ["source", "use", "rows", "files", "licence", "private"],
+            [_source(source) for source in facts.sources],
         ),
         "## Steps\n",
         "Rows in + rows created = rows out + rows dropped, in every line. Each row's story is in the run's ledger.\n",
@@ -86,8 +97,11 @@ def data_card(facts: CardFacts, splits: Mapping[str, pa.Table], sizes: Mapping[s
         ),
         "## Personal data\n",
         _personal(facts),
+        "## Benchmarks\n",
+        _contamination(facts),
     ]
-    others = [f"- {step}: {_inline(note, code=True)}" for step, note in facts.notes if step != "pii"]
+    own = ("pii", "decontaminate")
+    others = [f"- {step}: {_inline(note, code=True)}" for step, note in facts.notes if step not in own]
     if others:
         parts += ["## Notes\n", "\n".join(others) + "\n"]
     if facts.replay:
@@ -148,6 +162,22 @@ def _personal(facts: CardFacts) -> str:
         return "No step looked for personal data.\n"
     notes = [_inline(note) for step, note in facts.notes if step == "pii"]
     return "\n".join(f"- {note}" for note in notes or ["A step replaced what it found; see the steps."]) + "\n"
+
+
+def _contamination(facts: CardFacts) -> str:
+    if not facts.has_decontamination:
+        return "The rows were not compared with benchmark items.\n"
+    notes = [_inline(note) for step, note in facts.notes if step == "decontaminate"]
+    return (
+        "\n".join(f"- {note}" for note in notes or ["Rows that repeat a benchmark item are gone; see the steps."])
+        + "\n"
+    )
+
+
+def _source(source: CardSource) -> list[str]:
+    files = ", ".join(source.files[:4]) + (", ..." if len(source.files) > 4 else "")
+    licence = _inline(source.license) if source.license else "unknown"
+    return [source.name, source.use, f"{source.rows:,}", files, licence, "yes" if source.private else "no"]
 
 
 def _inline(text: str, *, code: bool = False) -> str:

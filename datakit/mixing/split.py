@@ -6,20 +6,19 @@ sets stay whole. Which side a set goes to depends on its own ids, the seed and t
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from datakit.core.errors import StepError
-from datakit.core.hashing import digest
-from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext, StepOutput, ledger_table
+from datakit.mixing.assign import assign, assign_by_time, assign_folds
+from datakit.mixing.related import column_values, related_sets
 
-__all__ = ["SPLITS", "SplitParams", "SplitStep", "by_split", "split"]
+__all__ = ["SPLITS", "SplitParams", "SplitStep", "by_split", "folds", "held_out", "split"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -40,10 +39,13 @@ class SplitParams(Params):
 
     Attributes:
         validation: Share of the rows.
-        test: Share of the rows; train gets what remains.
+        test: Share of the rows; train gets what remains. With ``folds`` it is one fold.
         stratify: Column whose values shall have equal shares in all splits, ``label`` mostly.
         group: Column whose equal values stay together, a customer's number for example.
         by: Column of the data that names the split of each row; the shares are ignored then.
+        time: Column of dates or numbers: train is the oldest, test the newest.
+        folds: Number of folds for cross-validation; test is fold number ``fold``.
+        fold: Which, from 0.
         seed: Another one than the recipe's.
     """
 
@@ -52,14 +54,26 @@ class SplitParams(Params):
     stratify: str | None = None
     group: str | None = None
     by: str | None = None
+    time: str | None = None
+    folds: int | None = Field(default=None, ge=2, le=1000)
+    fold: int = Field(default=0, ge=0)
     seed: int | None = None
 
     @model_validator(mode="after")
     def _leaves_some(self) -> SplitParams:
-        if self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing for train")
+        test = self.test if self.folds is None else 1 / self.folds
+        if self.validation + test >= 1:
+            raise ValueError(f"validation {self.validation} + test {test:g} leave nothing for train")
         if self.by is not None and (self.stratify is not None or self.group is not None):
             raise ValueError("by takes the data's own split; stratify and group cannot be kept with it")
+        if sum(value is not None for value in (self.by, self.time, self.folds)) > 1:
+            raise ValueError("by, time and folds are three ways to split: give one of them")
+        if self.time is not None and self.stratify is not None:
+            raise ValueError("time decides the side of every row; stratify cannot be kept with it")
+        if self.folds is None and self.fold:
+            raise ValueError("fold is the number of a fold: give folds, such as folds: 5")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: they are numbered from 0 to {self.folds - 1}")
         return self
 
 
@@ -67,7 +81,7 @@ class SplitStep:
     """Adds the column ``split``."""
 
     name: ClassVar[str] = "split"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["row", "table"]] = "table"
     Params: ClassVar[type[Params]] = SplitParams
     train_only: ClassVar[bool] = True
@@ -83,7 +97,8 @@ class SplitStep:
 
     def columns(self) -> list[str]:
         """Columns the rows must have."""
-        return [name for name in (self.params.stratify, self.params.group, self.params.by) if name is not None]
+        params = self.params
+        return [name for name in (params.stratify, params.group, params.by, params.time) if name is not None]
 
     def notes(self) -> list[str]:
         """What the data card says of it."""
@@ -98,17 +113,16 @@ class SplitStep:
         params = self.params
         seed = self.context.seed if params.seed is None else params.seed
         mapped = {ours: theirs for names in self.context.columns.values() for ours, theirs in names.items()}
-        held = _held_out(table, params.group, mapped)
         if params.by is not None:
-            sides = _by(table, params.by, mapped)
-            self._notes = _crossing(table, sides)
-            moved = [row for row, side in enumerate(sides) if side == "train" and held[row]]
-            sides = ["test" if side == "train" and held[row] else side for row, side in enumerate(sides)]
-            if moved:
-                self._notes.append(f"{len(moved)} rows of the data's own train split stand in test: gold, or like it")
+            held, own = held_out(table), _by(table, params.by, mapped)
+            sides = ["test" if side == "train" and out else side for side, out in zip(own, held, strict=True)]
+            self._notes = _crossing(table, own)
+            if moved := sum(one != other for one, other in zip(own, sides, strict=True)):
+                self._notes.append(f"{moved:,} rows of the data's own train split stand in test: gold, or like it")
         else:
-            sides = _assign(table, params, seed, mapped, held)
+            sides = _around_gold(table, params, seed, mapped)
             self._refuse_empty(table, sides)
+            self._notes = _told(table, params, sides, mapped)
         if "split" in table.column_names:
             table = table.drop_columns(["split"])
         return StepOutput(table.append_column("split", pa.array(sides, pa.string())), ledger_table([]))
@@ -132,6 +146,7 @@ def split(
     stratify: str | None = None,
     group: str | None = None,
     by: str | None = None,
+    time: str | None = None,
     seed: int = 0,
 ) -> pa.Table:
     """The table with a column ``split``; see :class:`SplitParams`.
@@ -139,8 +154,20 @@ def split(
     Raises:
         StepError: A column is not there, or a split that was asked for would be empty.
     """
-    params = SplitParams(validation=validation, test=test, stratify=stratify, group=group, by=by)
+    params = SplitParams(validation=validation, test=test, stratify=stratify, group=group, by=by, time=time)
     return SplitStep(params, StepContext(seed=seed)).apply(table).table
+
+
+def folds(
+    table: pa.Table, count: int, *, stratify: str | None = None, group: str | None = None, seed: int = 0
+) -> list[int]:
+    """The fold of every row, 0 to ``count`` - 1, for cross-validation; nothing related stands in two.
+
+    Raises:
+        StepError: A column is not there.
+    """
+    strata = None if stratify is None else column_values(table, stratify, step="split")
+    return assign_folds(related_sets(table, group=group), strata, count, seed)
 
 
 def by_split(table: pa.Table) -> dict[str, pa.Table]:
@@ -148,134 +175,75 @@ def by_split(table: pa.Table) -> dict[str, pa.Table]:
     import pyarrow.compute as pc
 
     if "split" not in table.column_names:
-        if "held_out" not in table.column_names:
+        held = pa.array(held_out(table), pa.bool_())
+        if not held.true_count:
             return {"train": table}
-        held = pc.fill_null(table.column("held_out"), False)
-        rows = {"train": table.filter(pc.invert(held)), "validation": table.slice(0, 0), "test": table.filter(held)}
-        return rows if held.to_pylist().count(True) else {"train": table}
+        return {"train": table.filter(pc.invert(held)), "validation": table.slice(0, 0), "test": table.filter(held)}
     return {name: table.filter(pc.equal(table.column("split"), name)) for name in SPLITS}
 
 
-def _held_out(table: pa.Table, group: str | None, mapped: Mapping[str, str]) -> list[bool]:
-    """Rows that must not be trained on: gold, and all that is related to it."""
+def held_out(table: pa.Table, *, group: str | None = None, mapped: Mapping[str, str] | None = None) -> list[bool]:
+    """Rows that must not be trained on: gold (the column ``held_out``), and all that is related to it."""
     if "held_out" not in table.column_names:
         return [False] * table.num_rows
-    roots = _sets(table, group, mapped)
-    gold = {root for root, held in zip(roots, table.column("held_out").to_pylist(), strict=True) if held}
+    roots = related_sets(table, group=group, mapped=mapped or {})
+    gold = {root for root, out in zip(roots, table.column("held_out").to_pylist(), strict=True) if out}
     return [root in gold for root in roots]
 
 
-def _assign(
-    table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str], held: Sequence[bool]
-) -> list[str]:
-    roots = _sets(table, params.group, mapped)
-    strata = [""] * len(roots) if params.stratify is None else _values(table, params.stratify, mapped)
-    inside: dict[str, Counter[str]] = defaultdict(Counter)
-    for root, stratum in zip(roots, strata, strict=True):
-        inside[root]["" if stratum is None else str(stratum)] += 1
-    # A set with rows of several strata belongs to the one most of its rows have.
-    members: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for root, counts in inside.items():
-        main = min(counts, key=lambda name: (-counts[name], name))
-        members[main].append((root, counts.total()))
-    shares = {
-        "train": 1 - params.validation - params.test,
-        "validation": params.validation,
-        "test": params.test,
-    }
-    # What must not be trained on counts towards the test split, and where none is asked for towards validation.
-    place = "test" if params.test or not params.validation else "validation"
-    fixed = {root: place for root, out in zip(roots, held, strict=True) if out}
-    asked = {name: share for name, share in shares.items() if share > 0}
-    return _fill(roots, list(members.values()), asked, seed, fixed)
+def _around_gold(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str]) -> list[str]:
+    """Sides of all rows: gold goes to test, or to validation where no test is asked for, and counts for its size."""
+    held = held_out(table, group=params.group, mapped=mapped)
+    count = sum(held)
+    if not count:
+        return _sides(table, params, seed, mapped)
+    place = "test" if params.test or params.folds is not None or not params.validation else "validation"
+    rest = table.filter(pa.array([not out for out in held], pa.bool_()))
+    if not rest.num_rows:
+        raise StepError("every row is gold or related to it: nothing is left to train on")
+    if params.folds is None:
+        params = params.model_copy(update=_other_shares(params, place, count, rest.num_rows))
+    others = iter(_sides(rest, params, seed, mapped))
+    return [place if out else next(others) for out in held]
 
 
-def _fill(
-    roots: Sequence[str],
-    strata: list[list[tuple[str, int]]],
-    shares: Mapping[str, float],
-    seed: int,
-    fixed: Mapping[str, str],
-) -> list[str]:
-    """Gives each set to the split that lacks most, stratum by stratum, small strata first.
-
-    What a stratum leaves over or short is carried into the next, so the splits come out in the asked sizes even where
-    every stratum is smaller than one row per split. Within a stratum big sets go first (by powers of two), then in
-    the order of their hash. The price of n rows for a split short of d rows with share f is n(n - 2d)/f: the
-    increase of the chi-square distance from the asked sizes.
-    """
-    side: dict[str, str] = dict(fixed)
-    short = dict.fromkeys(shares, 0.0)
-    for root, size in (item for sets in strata for item in sets if item[0] in fixed):
-        if fixed[root] in short:
-            short[fixed[root]] -= size
-    for sets in sorted(strata, key=lambda sets: (sum(size for _, size in sets), min(sets))):
-        total = sum(size for _, size in sets)
-        for name, share in shares.items():
-            short[name] += share * total
-        free = [item for item in sets if item[0] not in fixed]
-        for root, size in sorted(free, key=lambda item: (-item[1].bit_length(), digest(seed, item[0]))):
-            best = min(shares, key=lambda name: (size * (size - 2 * short[name]) / shares[name], name))
-            side[root] = best
-            short[best] -= size
-    return [side[root] for root in roots]
+def _other_shares(params: SplitParams, place: str, gold: int, rest: int) -> dict[str, float]:
+    """Shares of the rows that are no gold, so that all together the sides have the asked sizes where they can."""
+    wanted = {name: getattr(params, name) * (gold + rest) for name in ("validation", "test")}
+    wanted[place] = max(wanted[place] - gold, 0.0)
+    scale = min(1.0, rest / 2 / max(sum(wanted.values()), 1e-9))  # at least half of them for train
+    return {name: scale * rows / rest for name, rows in wanted.items()}
 
 
-def _sets(table: pa.Table, group: str | None, mapped: Mapping[str, str]) -> list[str]:
-    """For every row the smallest root id of the set it belongs to (union-find over all that ties rows together)."""
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def find(node: tuple[str, str]) -> tuple[str, str]:
-        root = node
-        while parent.setdefault(root, root) != root:
-            root = parent[root]
-        while parent[node] != root:
-            parent[node], node = root, parent[node]
-        return root
-
-    groups = table.column("group").to_pylist()
-    ties: list[tuple[str, Iterable[Any]]] = []
-    if "cluster" in table.column_names:
-        ties.append(("cluster", table.column("cluster").to_pylist()))
-    if group is not None:
-        ties.append(("column", _values(table, group, mapped)))
-    for kind, values in ties:
-        for root, value in zip(groups, values, strict=True):
-            if value is not None and value != "":
-                one, other = find(("group", root)), find((kind, str(value)))
-                parent[max(one, other)] = min(one, other)
-    tops = [find(("group", root)) for root in groups]
-    smallest: dict[tuple[str, str], str] = {}
-    for top, root in zip(tops, groups, strict=True):
-        smallest[top] = min(root, smallest.get(top, root))
-    return [smallest[top] for top in tops]
+def _sides(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str]) -> list[str]:
+    roots = related_sets(table, group=params.group, mapped=mapped)
+    shares = {"train": 1 - params.validation - params.test, "validation": params.validation, "test": params.test}
+    shares = {name: share for name, share in shares.items() if share > 0}
+    if params.time is not None:
+        times = column_values(table, params.time, step="split", mapped=mapped)
+        return assign_by_time(roots, times, shares, table.column("origin").to_pylist())
+    strata = None if params.stratify is None else column_values(table, params.stratify, step="split", mapped=mapped)
+    if params.folds is None:
+        return assign(roots, strata, shares, seed)
+    return _fold_sides(roots, strata, params, seed)
 
 
-def _values(table: pa.Table, column: str, mapped: Mapping[str, str]) -> list[Any]:
-    """A column by its name in the schema or in the file.
-
-    Raises:
-        StepError: No row has it.
-    """
-    fields = [json.loads(text) if text else {} for text in table.column("fields").to_pylist()]
-    known = {name for row in fields for name in row}
-    if column in known:
-        return [_plain(row.get(column)) for row in fields]
-    ours = {theirs: name for name, theirs in mapped.items()}.get(column, column)
-    plain = [item.name for item in table.schema if pa.types.is_string(item.type) and item.name not in ("fields", "id")]
-    if ours in plain:
-        values: list[Any] = table.column(ours).to_pylist()
-        return values
-    raise StepError(f"split: no column '{column}' in the rows", hint=suggest(column, [*plain, *known]))
-
-
-def _plain(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict)) else value
+def _fold_sides(roots: Sequence[str], strata: Sequence[Any] | None, params: SplitParams, seed: int) -> list[str]:
+    """Test is one fold; validation is taken from the others."""
+    found = assign_folds(roots, strata, params.folds or 2, seed)
+    rest = [row for row, fold in enumerate(found) if fold != params.fold]
+    part = params.validation * len(roots) / max(len(rest), 1)
+    sides = ["test"] * len(roots)
+    shares = {"train": 1 - part, "validation": part} if part > 0 else {"train": 1.0}
+    own = None if strata is None else [strata[row] for row in rest]
+    for row, side in zip(rest, assign([roots[row] for row in rest], own, shares, seed), strict=True):
+        sides[row] = side
+    return sides
 
 
 def _by(table: pa.Table, column: str, mapped: Mapping[str, str]) -> list[str]:
     sides: list[str] = []
-    for row, value in enumerate(_values(table, column, mapped)):
+    for row, value in enumerate(column_values(table, column, step="split", mapped=mapped)):
         name = _OWN_NAMES.get(str(value).lower())
         if name is None:
             raise StepError(
@@ -289,7 +257,45 @@ def _by(table: pa.Table, column: str, mapped: Mapping[str, str]) -> list[str]:
 def _crossing(table: pa.Table, sides: Sequence[str]) -> list[str]:
     """Sets that the data's own split separates."""
     found: dict[str, set[str]] = defaultdict(set)
-    for root, side in zip(_sets(table, None, {}), sides, strict=True):
+    for root, side in zip(related_sets(table), sides, strict=True):
         found[root].add(side)
     count = sum(len(names) > 1 for names in found.values())
     return [f"{count} sets of related rows stand on more than one side of the data's own split"] if count else []
+
+
+def _told(table: pa.Table, params: SplitParams, sides: Sequence[str], mapped: Mapping[str, str]) -> list[str]:
+    """What came out, beside what was asked; counts and dates, no other value of a row."""
+    notes: list[str] = []
+    if params.folds is not None:
+        notes.append(f"test is fold {params.fold} of {params.folds}, numbered from 0")
+    if params.group is not None:
+        values = column_values(table, params.group, step="split", mapped=mapped)
+        distinct = len({str(value) for value in values if value not in (None, "")})
+        notes.append(f"{distinct:,} values of '{params.group}', each on one side")
+    if params.stratify is not None:
+        strata = column_values(table, params.stratify, step="split", mapped=mapped)
+        notes.append(_balance(params.stratify, strata, sides))
+    if params.time is not None:
+        times = [str(value) for value in column_values(table, params.time, step="split", mapped=mapped)]
+        for name in SPLITS:
+            own = [time for time, side in zip(times, sides, strict=True) if side == name]
+            if own:
+                first, last = min(own, key=_order), max(own, key=_order)
+                notes.append(f"{name}: '{params.time}' from {first} to {last}")
+    return notes
+
+
+def _order(time: str) -> tuple[float, str]:
+    try:
+        return float(time), ""
+    except ValueError:
+        return 0.0, time
+
+
+def _balance(column: str, strata: Sequence[Any], sides: Sequence[str]) -> str:
+    whole, sizes = Counter(map(str, strata)), Counter(sides)
+    inside = Counter(zip(sides, map(str, strata), strict=True))
+    worst = max(
+        abs(inside[side, value] / sizes[side] - count / len(sides)) for value, count in whole.items() for side in sizes
+    )
+    return f"stratified by '{column}': the share of a value differs by at most {100 * worst:.1f} points between splits"

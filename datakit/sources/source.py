@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Source:
         self.spec = spec
         self._parts = parts
         self.files = [(part.name, part.digest() if callable(part.digest) else part.digest) for part in parts]
-        said = spec.model_dump(mode="json", exclude={"private", "use", "path"})
+        said = spec.model_dump(mode="json", exclude={"private", "use", "path", "license"})
         self.key = json_digest({"reader": VERSION, "name": name, "spec": said, "files": self.files})
 
     def _pieces(self) -> Iterator[_Piece]:
@@ -93,6 +93,8 @@ class Source:
         """
         reading = _Reading(self.name, self.spec)
         for piece in self._pieces():
+            if reading.is_full:
+                break
             with damage(piece.name):
                 reading.take(piece)
         if bad_rows is not None and reading.kept:
@@ -113,8 +115,15 @@ class _Reading:
         self.rows = 0
         self.first_bad: str | None = None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether ``limit`` is reached."""
+        return self.spec.limit is not None and self.rows >= self.spec.limit
+
     def take(self, piece: _Piece) -> None:
-        """Adds the rows of a piece."""
+        """Adds the rows of a piece, up to ``limit``."""
+        if self.spec.limit is not None:
+            piece = replace(piece, rows=islice(piece.rows, self.spec.limit - self.rows))
         head = list(islice(piece.rows, _BATCH))
         there: dict[str, None] = {}
         for _, _, value in head:

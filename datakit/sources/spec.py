@@ -68,6 +68,8 @@ class SourceSpec(BaseModel):
         rows: What one row of a text file is: a ``line``, a ``paragraph`` (up to a blank line) or the ``file``.
         members: Which files of a .zip are read, as a pattern.
         split: Which split of a Hugging Face dataset is read; ``all`` reads every one and adds a column ``split``.
+        limit: Only the first rows, to try a recipe.
+        license: Of this source, for the data card.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,6 +88,8 @@ class SourceSpec(BaseModel):
     rows: Literal["line", "paragraph", "file"] = "line"
     members: str = "*"
     split: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+    license: str | None = None
 
     @field_validator("path")
     @classmethod

@@ -7,16 +7,18 @@ metadata, so the archive is pinned by hash: pip refuses any other before it runs
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from datakit.core.errors import TemplateError, Unreachable
+from datakit.core.hub import TEMPLATES
 from datakit.core.storage import atomic_directory
 from datakit.templates.promptsource import archive_files, installed_folder, parse
 
-__all__ = ["ARCHIVE", "COMMAND", "install"]
+__all__ = ["ARCHIVE", "COMMAND", "bring_templates", "install"]
 
 _VERSION = "0.2.3"
 _SHA256 = "f106c889778a0fe5590e7183904bf964e1a01691c8a29451e44f3df5ddef05f5"
@@ -46,6 +48,16 @@ def install(archive: Path | None = None, *, folder: Path | None = None, timeout:
         return target, _unpack(archive, target)
     with tempfile.TemporaryDirectory() as temporary:
         return target, _unpack(_download(Path(temporary), timeout), target)
+
+
+def bring_templates(hub: Path | None) -> None:
+    """Installs promptsource's data from a folder that ``datakit fetch`` filled, where they are not installed yet."""
+    target = installed_folder()
+    if hub is None or target.is_dir() or not (hub / TEMPLATES).is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_directory(target) as temporary:
+        shutil.copytree(hub / TEMPLATES, temporary, dirs_exist_ok=True)
 
 
 def _download(folder: Path, timeout: float) -> Path:

@@ -14,7 +14,9 @@ from evalkit.report.words import explanation, headline, lead
 if TYPE_CHECKING:
     from evalkit.comparison import Row, SuiteMean
     from evalkit.drift import Drift
+    from evalkit.report.beside import Beside
     from evalkit.report.model import ArmResult, Report
+    from evalkit.set_pairs import SetMetric
 
 __all__ = ["document"]
 
@@ -34,6 +36,7 @@ def document(report: Report) -> dict[str, Any]:
         "margin_reason": report.margin_reason,
         "arms": [_arm(report, arm) for arm in report.arms],
         "summaries": [asdict(summary) for summary in summaries(report)],
+        "beside": [_beside(report, other) for other in report.beside],
         "forgotten": [asdict(flip) for flip in examples(report)],
         "data": report.data_facts,
         "settings": report.settings,
@@ -61,9 +64,26 @@ def _arm(report: Report, arm: ArmResult) -> dict[str, Any]:
         "dropped": dict(comparison.dropped),
         "settings_that_differ": list(comparison.settings),
         "identical": comparison.identical,
+        "noise": None if comparison.noise is None else asdict(comparison.noise),
+        "without_contaminated": [
+            {"task": clean.task, "left_out": clean.items, "row": None if clean.row is None else _row(clean.row)}
+            for clean in comparison.clean
+        ],
+        "notes": list(comparison.notes),
         "alpha": comparison.alpha,
         "train": arm.train_facts,
+        "classes": [asdict(row) for row in arm.classes],
     }
+
+
+def _set_metric(metric: SetMetric) -> dict[str, Any]:
+    return {name: value for name, value in asdict(metric).items() if name != "influences"}
+
+
+def _beside(report: Report, other: Beside) -> dict[str, Any]:
+    rows = {(arm.name, arm.seed): report.label(arm) for arm in report.arms}
+    against = {rows[key]: _row(row) for key, row in other.rows.items()}
+    return {"name": other.name, "task": other.task, "score": other.score, "items": other.n, "arms": against}
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -79,7 +99,8 @@ def _row(row: Row) -> dict[str, Any]:
         **figures,
         "adjusted_p": row.adjusted_p,
         "statuses": dict(row.statuses),
-        "metrics": [asdict(metric) for metric in row.metrics],
+        "metrics": [_set_metric(metric) for metric in row.metrics],
+        "kl_to_base": row.kl,
         "in_gate": row.in_gate,
         "note": row.note,
         "explanation": explanation(row),

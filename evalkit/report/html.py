@@ -11,9 +11,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
-from evalkit.report.payload import script_json
+from evalkit.report.own import own_task
+from evalkit.report.payload import Payload, payload
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
-from evalkit.report.words import headline, interval, lead, rest, score, signed, verdict
+from evalkit.report.words import headline, lead, rest, score, verdict
 
 if TYPE_CHECKING:
     from evalkit.report.model import ArmResult, Report
@@ -25,12 +26,21 @@ def _asset(name: str) -> str:
     return files("evalkit.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def page(report: Report) -> str:
-    """The whole page; equal reports give equal bytes."""
+def page(report: Report, items: Payload | None = None) -> str:
+    """The whole page; equal reports give equal bytes.
+
+    Args:
+        report: The report.
+        items: Its items, where the caller writes those that stand in files beside the page.
+    """
+    items = items or payload(report)
     style, script = _asset("page.css"), _asset("page.js")
     # Only our own script may run, and nothing may be fetched, whatever a text should manage to smuggle in.
     fingerprint = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{fingerprint}'; base-uri 'none'"
+    # Files beside the page: 'self' on a server, the scheme where the page is opened from a disk.
+    beside = " 'self' file:" if items.files else ""
+    scripts = f"script-src 'sha256-{fingerprint}'{beside}"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}; base-uri 'none'"
     sections = [_title(report), _arms(report), _tasks(report), _items(report), _drift(report), _facts(report), _notes()]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -39,7 +49,7 @@ def page(report: Report) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(_utf8(report.title))} · {escape(headline(report)[0])}</title>\n"
         f"<style>\n{style}</style>\n</head>\n<body>\n{_utf8(''.join(sections))}"
-        f'<script type="application/json" id="items-data">{script_json(report)}</script>\n'
+        f'<script type="application/json" id="items-data">{items.inline}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
@@ -98,6 +108,7 @@ def _warnings(report: Report) -> str:
             lost = sum(arm.comparison.dropped.values())
             said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
         said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
+    said += dict.fromkeys(note for arm in report.ranked() for note in arm.comparison.notes)
     entries = "".join(f"<li>{escape(text)}</li>" for text in said)
     return f'<ul class="warnings">{entries}</ul>' if said else ""
 
@@ -116,7 +127,7 @@ def _tasks(report: Report) -> str:
         )
         panels.append(
             f'<div role="tabpanel" id="panel-{at}" aria-labelledby="tab-{at}"{"" if at == 0 else " hidden"}>'
-            f"{_sentence(arm) if len(ranked) > 1 else ''}{_own_task(arm)}{forest_table(report, arm)}</div>"
+            f"{_sentence(arm) if len(ranked) > 1 else ''}{own_task(report, arm)}{forest_table(report, arm)}</div>"
         )
     bar = f'<div role="tablist" aria-label="Arm">{"".join(tabs)}</div>' if len(ranked) > 1 else ""
     return (
@@ -136,24 +147,6 @@ def _margin(report: Report) -> str:
     loss = score(margins[0]) if len(margins) == 1 else f"{score(margins[0])} to {score(margins[-1])}"
     reason = f": {report.margin_reason.strip().rstrip('.')}" if report.margin_reason else ""
     return f'<p class="quiet margin-note">Tolerable is a loss of {loss} points per task{escape(reason)}.</p>'
-
-
-def _own_task(arm: ArmResult) -> str:
-    lines = []
-    for row in arm.comparison.gains:
-        figures = [f"{row.metric} {score(row.before)} → {score(row.after)}"]
-        figures.append(f"{signed(row.difference)} {interval(row.interval)}")
-        figures += [
-            f"{metric.name.replace('_', '-')} {score(metric.before)} → {score(metric.after)}, "
-            f"{signed(metric.difference)} {interval(metric.interval)}"
-            for metric in row.metrics
-        ]
-        text = f"{row.n:,} rows: {'; '.join([', '.join(figures[:2]), *figures[2:]])}"
-        lines.append(
-            f"<p class='own'>Your task <strong>{escape(row.task)}</strong>, {_code_safe(text)} "
-            f"{verdict_word(row.verdict)}</p>"
-        )
-    return "".join(lines)
 
 
 def _items(report: Report) -> str:

@@ -61,6 +61,10 @@ def _arms(report: Report, ranked: list[ArmResult]) -> list[str]:
         gain += [""] * (len(own) - len(gain))
         general = "" if mean is None else f"{signed(mean.difference)} {interval(mean.interval)}"
         lines.append(_line([escape(report.label(arm), 30), *gain, general, arm.gate.status]))
+    lines += [
+        _line([escape(other.name, 30), "", score(other.score), *[""] * (len(heads) - 3)])
+        for other in report.beside[:MAX_ARMS]
+    ]
     if len(ranked) > MAX_ARMS:
         lines.append(_line([f"{len(ranked) - MAX_ARMS} more in report.html", *[""] * (len(heads) - 1)]))
     return [*lines, ""]
@@ -119,7 +123,8 @@ def _notes(report: Report, ranked: list[ArmResult]) -> list[str]:
             notes.append(f"- {escape(report.label(arm))}: {sum(arm.comparison.dropped.values()):,} items left out")
     if report.private:
         notes.append("- A source is private: texts of the task are left out.")
-    return [*notes[:6], ""] if notes else []
+    notes += [f"- {escape(note)}" for note in dict.fromkeys(note for arm in ranked for note in arm.comparison.notes)]
+    return [*notes[:8], ""] if notes else []
 
 
 def _reproduce(report: Report) -> list[str]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit.gate import Gate, gate
 
 if TYPE_CHECKING:
+    from evalkit.classes import ClassRow
     from evalkit.comparison import Comparison, Row
+    from evalkit.report.beside import Beside
 
 __all__ = ["ArmResult", "ArmSummary", "Estimate", "Report", "main_gain", "summaries"]
 
@@ -27,12 +29,14 @@ class ArmResult:
         seed: Training seed; None where it is not known.
         comparison: base -> arm.
         train_facts: What train.json says: steps, losses, trainable parameters, seconds, ...; may be empty.
+        classes: The user's task class by class, worst first; empty where it has no classes.
     """
 
     name: str
     seed: int | None
     comparison: Comparison
     train_facts: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[ClassRow] = ()
 
     @property
     def gate(self) -> Gate:
@@ -53,6 +57,7 @@ class Report:
         private: A source is private: the texts of the user's own task stay out of every file.
         settings: Chat, generation and versions, for the reader who repeats it.
         margin_reason: Why the suite calls that loss tolerable.
+        beside: Further models on the user's task.
     """
 
     title: str
@@ -63,6 +68,7 @@ class Report:
     private: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     margin_reason: str = ""
+    beside: Sequence[Beside] = ()
 
     def label(self, arm: ArmResult) -> str:
         """The arm's name, with its seed where the arm was trained with several."""

@@ -1,8 +1,13 @@
-"""The flipped items as JSON inside the page: texts shared between arms, cut to a length, within a budget."""
+"""The flipped items as JSON: what fits stands inside the page, the rest in ``items-N.js`` files beside it.
+
+Texts are shared between arms and cut to a length. No text can end or open an element: there is no ``<`` in the JSON.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evalkit.report.items import flips
@@ -11,11 +16,27 @@ if TYPE_CHECKING:
     from evalkit.report.items import Flip
     from evalkit.report.model import Report
 
-__all__ = ["BUDGET", "script_json"]
+__all__ = ["BUDGET", "Payload", "payload"]
 
-BUDGET = 2_500_000  # bytes of all items; the page stays under 3 MB
+BUDGET = 2_400_000  # bytes of the items in the page, which stays under 3 MB, and of each file beside it
+MAX_FILES = 20
 
 PROMPT, ANSWER = 1_200, 500  # characters; the middle of a prompt and the end of an answer are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The items of a page.
+
+    Attributes:
+        inline: JSON for a ``<script type="application/json">`` in the page.
+        files: Name to the text of a script that lies beside the page; it hands its items to ``datakitItems``.
+        left_out: Items that are in the logs only.
+    """
+
+    inline: str
+    files: dict[str, str] = field(default_factory=dict)
+    left_out: int = 0
 
 
 def _cut(text: str | None, length: int, *, middle: bool = False) -> str | None:
@@ -26,49 +47,74 @@ def _cut(text: str | None, length: int, *, middle: bool = False) -> str | None:
     return f"{text[:length]} […]"
 
 
-def _payload(arms: list[tuple[str, list[Flip]]], limit: int) -> dict[str, Any]:
+class _Part:
     """``items``: [task, id, prompt, target, base's answer]; ``flips``: [arm, item, direction, status, answer]."""
-    items: dict[tuple[str, str], int] = {}
-    rows: list[list[Any]] = []
-    changed: list[list[Any]] = []
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], int] = {}
+        self.items: list[list[Any]] = []
+        self.flips: list[list[Any]] = []
+        self.size = 0
+
+    def add(self, arm: int, flip: Flip) -> None:
+        key = (flip.task, flip.item_id or f"?{arm}-{len(self.flips)}")
+        if key not in self.known:
+            self.known[key] = len(self.items)
+            prompt, target = _cut(flip.prompt, PROMPT, middle=True), _cut(flip.target, ANSWER)
+            self.items.append([flip.task, flip.item_id, prompt, target, _cut(flip.before, ANSWER)])
+            self.size += len(_json(self.items[-1]).encode()) + 1
+        self.flips.append([arm, self.known[key], flip.direction, flip.status, _cut(flip.after, ANSWER)])
+        self.size += len(_json(self.flips[-1]).encode()) + 1
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return text.encode("utf-8", "replace").decode()
+
+
+def _in_turn(report: Report) -> Iterator[tuple[int, Flip]]:
+    """Every flip, a round at a time: one of each arm, task and direction, general tasks first."""
+    queues: list[tuple[int, list[Flip]]] = []
+    for arm, result in enumerate(report.ranked()):
+        own = {row.task for row in result.comparison.gains}
+        groups: dict[tuple[bool, str, str], list[Flip]] = {}
+        for flip in flips(report, result):
+            groups.setdefault((flip.task in own, flip.task, flip.direction), []).append(flip)
+        queues += [(arm, groups[key]) for key in sorted(groups, key=lambda key: key[0])]
+    for turn in range(max((len(queue) for _, queue in queues), default=0)):
+        for arm, queue in queues:
+            if turn < len(queue):
+                yield arm, queue[turn]
+
+
+def payload(report: Report, *, budget: int = BUDGET, max_files: int = MAX_FILES) -> Payload:
+    """The items of a report: the first rounds in the page, the others in files beside it.
+
+    Args:
+        report: The report.
+        budget: Bytes of each part.
+        max_files: Files beside the page; what they do not hold is counted as left out.
+    """
+    parts = [_Part()]
     left_out = 0
-    for number, (_, own) in enumerate(arms):
-        taken: dict[tuple[str, str], int] = {}
-        for flip in own:
-            group = (flip.task, flip.direction)
-            taken[group] = taken.get(group, 0) + 1
-            if taken[group] > limit:
+    for arm, flip in _in_turn(report):
+        if parts[-1].size > budget:
+            if len(parts) > max_files:
                 left_out += 1
                 continue
-            key = (flip.task, flip.item_id or f"?{number}-{len(changed)}")
-            if key not in items:
-                items[key] = len(rows)
-                before = _cut(flip.before, ANSWER)
-                rows.append(
-                    [flip.task, flip.item_id, _cut(flip.prompt, PROMPT, middle=True), _cut(flip.target, ANSWER), before]
-                )
-            changed.append([number, items[key], flip.direction, flip.status, _cut(flip.after, ANSWER)])
-    return {"arms": [name for name, _ in arms], "items": rows, "flips": changed, "left_out": left_out}
-
-
-def script_json(report: Report, *, budget: int = BUDGET) -> str:
-    """JSON for a ``<script type="application/json">``: no ``<`` in it, so no text can end or open an element.
-
-    Where the items exceed the budget, fewer of each task and direction are kept per arm, and ``left_out`` counts the
-    rest.
-    """
-    arms = []
-    for arm in report.ranked():
-        own, found = {row.task for row in arm.comparison.gains}, flips(report, arm)
-        # what was forgotten elsewhere comes before the user's own task
-        ordered = [flip for flip in found if flip.task not in own] + [flip for flip in found if flip.task in own]
-        arms.append((report.label(arm), ordered))
-    limit = max((len(own) for _, own in arms), default=0) or 1
-    while True:
-        text = json.dumps(_payload(arms, limit), ensure_ascii=False, separators=(",", ":"))
-        safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-        safe = safe.encode("utf-8", "replace").decode()
-        if len(safe.encode()) <= budget or limit == 1:
-            return safe
-        size = len(safe.encode())
-        limit = max(1, min(limit * budget // size, limit - 1, limit * 9 // 10))
+            parts.append(_Part())
+        parts[-1].add(arm, flip)
+    files = {
+        f"items-{number}.js": f"datakitItems({number},{_json({'items': part.items, 'flips': part.flips})});\n"
+        for number, part in enumerate(parts[1:], start=1)
+    }
+    inline = {
+        "arms": [report.label(arm) for arm in report.ranked()],
+        "items": parts[0].items,
+        "flips": parts[0].flips,
+        "parts": [{"file": f"items-{at}.js", "flips": len(part.flips)} for at, part in enumerate(parts[1:], start=1)],
+        "left_out": left_out,
+    }
+    return Payload(_json(inline), files, left_out)

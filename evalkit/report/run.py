@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakit.core.storage import read_json
+from evalkit.contamination import contaminated_items
 from evalkit.errors import EvalError
 from evalkit.report.model import ArmResult, Report
 
@@ -48,6 +49,7 @@ def from_logs(
     alpha: float | None = None,
     seed: int = 0,
     pairing: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Sequence[EvalLog]] | None = None,
     **facts: Any,
 ) -> Report:
     """Compares each arm's logs with the base's and makes a report of them.
@@ -58,13 +60,16 @@ def from_logs(
         title: Name of the run.
         alpha: 1 - confidence; None takes what the suite of the general tasks states, else 0.05.
         seed: Seed of permutations and bootstraps.
-        pairing: ``join`` and ``prompts`` of :func:`evalkit.compare`.
+        pairing: ``join``, ``prompts`` and ``contaminated`` of :func:`evalkit.compare`.
+        beside: Name to logs of further models on the user's task.
         **facts: Further fields of :class:`Report`; ``train_facts`` maps (name, seed) to what train.json says.
 
     Raises:
         EvalError: The base has no log of a suite an arm was evaluated on.
     """
+    from evalkit.classes import per_class
     from evalkit.compare import combine_logs, compare
+    from evalkit.report.beside import beside_of
 
     by_suite = {log.header.suite: log for log in before}
     stated = _stated(before)
@@ -80,7 +85,11 @@ def from_logs(
             )
         pair = combine_logs([by_suite[suite] for suite in suites]), combine_logs(logs)
         comparison = compare(*pair, alpha=level, seed=seed, **(pairing or {}))
-        results.append(ArmResult(key[0], key[1], comparison, train_facts.get(key, {})))
+        own = comparison.gains[0].task if comparison.gains else None
+        classes = per_class(*pair, own) if own is not None and not facts.get("private") else ()
+        results.append(ArmResult(key[0], key[1], comparison, train_facts.get(key, {}), classes))
+    others = [beside_of(name, logs, arms, alpha=level, seed=seed) for name, logs in (beside or {}).items()]
+    facts["beside"] = tuple(found for found in others if found is not None)
     facts.setdefault("base", _base_name(before[0]))
     facts.setdefault("margin_reason", str(stated.get("margin_reason") or ""))
     facts.setdefault("settings", _settings(before))
@@ -144,14 +153,24 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
         "private": _says_private(manifest) or _recipe_private(run),
         "train_facts": {key: _train_facts(run / "models" / folder.name) for key, folder in folders.items()},
     }
+    pairing = dict(_mapping(manifest.get("pairing")))
+    if (contaminated := contaminated_items(run)) is not None:
+        pairing["contaminated"] = contaminated
     return from_logs(
         read_logs(run / "evals" / BASE),
         {key: read_logs(folder) for key, folder in folders.items()},
         title=str(manifest.get("name") or run.resolve().name),
         seed=seed,
-        pairing=_mapping(manifest.get("pairing")),
+        beside=_beside(run, manifest),
+        pairing=pairing,
         **facts,
     )
+
+
+def _beside(run: Path, manifest: Mapping[str, Any]) -> dict[str, list[EvalLog]]:
+    names = manifest.get("beside")
+    folders = [(str(name), run / "evals" / str(name)) for name in names] if isinstance(names, list) else []
+    return {name: read_logs(folder) for name, folder in folders if any(folder.glob("*.json"))}
 
 
 def _arm_folders(run: Path, manifest: Mapping[str, Any]) -> dict[tuple[str, int | None], Path]:

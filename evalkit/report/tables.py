@@ -60,7 +60,11 @@ def arms_table(report: Report) -> str:
     if base is not None:
         name = escape("base" if report.base == "base" else f"{report.base} (base)")
         foot = f'<tfoot><tr><th scope="row">{name}</th>{_cell(score(base.before), "number items")}'
-        foot += '<td colspan="4"></td></tr></tfoot>'
+        foot += '<td colspan="4"></td></tr>'
+        for other in report.beside:
+            foot += f'<tr><th scope="row">{escape(other.name)}</th>{_cell(score(other.score), "number items")}'
+            foot += '<td colspan="4"></td></tr>'
+        foot += "</tfoot>"
     return (
         f'<div class="scroll"><table class="sortable arms"><caption class="hidden">Arms</caption>{_header(columns)}'
         f"<tbody>{''.join(lines)}</tbody>{foot}</table></div>"

@@ -10,6 +10,7 @@ from evalkit.report.model import main_gain
 from evalkit.report.words import format_loss, headline, interval, score, several, shorten, signed
 
 if TYPE_CHECKING:
+    from evalkit.classes import ClassRow
     from evalkit.comparison import Row, SuiteMean
     from evalkit.report.model import ArmResult, Report
 
@@ -37,12 +38,19 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     result += _general(report, ranked[0], width)
     for arm in ranked[1:]:
         result += _losses(report, arm, width)
+    for note in _notes(ranked):
+        result += _block("NOTE", note, width)
     for flip in examples(report, count):
         asked = f'"{shorten(flip.prompt, 60)}"' if flip.prompt else flip.task
         text = f"e.g. {asked}  base: {shorten(flip.before, 30)}  "
         result += _block("", f"{text}{flip.arm}: {shorten(flip.after, 30)}", width)
     status, sentence = headline(report)
     return result + _block(_WORDS[status], sentence.rstrip("."), width)
+
+
+def _notes(arms: list[ArmResult]) -> list[str]:
+    """Notes of all arms, each once."""
+    return list(dict.fromkeys(note for arm in arms for note in arm.comparison.notes))
 
 
 def _block(label: str, text: str, width: int) -> list[str]:
@@ -83,6 +91,7 @@ def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
     for arm, row in rows:
         scores.setdefault(arm.name, []).append(row.after)
     parts = [f"{first.n:,} rows: base {score(first.before)}"]
+    parts += [f"{other.name} {score(other.score)}" for other in report.beside]
     parts += [f"{name} {score(sum(own) / len(own))}" for name, own in scores.items()]
     if any(len(own) > 1 for own in scores.values()):
         parts.append("(means of seeds)")
@@ -92,7 +101,22 @@ def _task(report: Report, ranked: list[ArmResult], width: int) -> list[str]:
         texts = [f"{shown.metric} {signed(shown.difference)} {interval(shown.interval)}"]
         texts += [f"{metric.name} {signed(metric.difference)} {interval(metric.interval)}" for metric in shown.metrics]
         result += _block("", f"{report.label(ranked[0])}: {', '.join(texts)} {shown.verdict}", width)
+    for other in report.beside:
+        row = other.rows.get((ranked[0].name, ranked[0].seed))
+        if row is not None:
+            note = f" ({row.note})" if row.note else ""
+            text = f"{report.label(ranked[0])} - {other.name}: {signed(row.difference)} {interval(row.interval)}"
+            result += _block("", f"{text} {row.verdict}{note}", width)
+    if ranked[0].classes and ranked[0].classes[0].after < 1:
+        result += _block("", _worst(ranked[0].classes[0]), width)
     return [line.replace("\u00a0", " ") for line in result]
+
+
+def _worst(row: ClassRow) -> str:
+    """The class that is worst after training."""
+    taken = f", {row.confused} taken for {shorten(row.confused_with, 24)}" if row.confused_with else ""
+    text = f"worst class {shorten(row.label, 24)}: {score(row.before)} to {score(row.after)} of {row.n} rows"
+    return f"{text}{taken}"
 
 
 def _general(report: Report, arm: ArmResult, width: int) -> list[str]:

@@ -9,7 +9,15 @@ from evalkit.statistics.planning import (
     minimum_detectable_effect,
     wilson,
 )
-from evalkit.statistics.resampling import Bootstrap, TwoLevel, bootstrap_mean, bootstrap_totals, two_level
+from evalkit.statistics.resampling import (
+    Bootstrap,
+    TwoLevel,
+    bootstrap_mean,
+    bootstrap_totals,
+    draw_items,
+    draw_seeds,
+    two_level,
+)
 from evalkit.statistics.significance import holm, mcnemar, sign_flip
 from evalkit.statistics.tango import coverage, tango
 from evalkit.statistics.verdicts import Verdict, beyond_margin, verdict
@@ -26,6 +34,8 @@ __all__ = [
     "cluster_totals",
     "clustered_error",
     "coverage",
+    "draw_items",
+    "draw_seeds",
     "holm",
     "items_needed",
     "mcnemar",

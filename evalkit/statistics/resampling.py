@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Bootstrap", "TwoLevel", "bootstrap_mean", "bootstrap_totals", "two_level"]
+__all__ = ["Bootstrap", "TwoLevel", "bootstrap_mean", "bootstrap_totals", "draw_items", "draw_seeds", "two_level"]
 
 Floats = NDArray[np.float64]
 
@@ -22,10 +22,12 @@ class Bootstrap:
     Attributes:
         estimate: The statistic of the data.
         interval: Lower and upper end.
+        standard_error: Standard deviation of the draws.
     """
 
     estimate: float
     interval: tuple[float, float]
+    standard_error: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def bootstrap_totals(
     if bca and len(rows) > 1:
         levels = _bca_levels(draws, estimate, statistic(whole - rows), counts, levels)
     low, high = np.quantile(draws, levels)
-    return Bootstrap(estimate, (float(low), float(high)))
+    return Bootstrap(estimate, (float(low), float(high)), float(draws.std(ddof=1)))
 
 
 def _bca_levels(draws: Floats, estimate: float, jackknife: Floats, counts: Floats, levels: Floats) -> Floats:
@@ -111,18 +113,66 @@ def bootstrap_mean(
     )
 
 
-def two_level(strata: Sequence[ArrayLike], *, alpha: float = 0.05, resamples: int = 2_000, seed: int = 0) -> TwoLevel:
+def draw_seeds(seeds: int, random: np.random.Generator, resamples: int) -> Floats:
+    """Weight of each training seed in each draw, shape (resamples, seeds); every row sums to 1.
+
+    Deviations from equal weights are scaled by sqrt(S/(S-1)): drawing S of S seeds would otherwise understate their
+    variance by a third at S = 3.
+    """
+    drawn = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    weights: Floats = 1 / seeds + (drawn - 1 / seeds) * np.sqrt(seeds / max(seeds - 1, 1))
+    return weights
+
+
+def draw_items(
+    stratum: ArrayLike, random: np.random.Generator, resamples: int, *, clusters: ArrayLike | None = None
+) -> Floats:
+    """Means over items drawn anew, the same items for every arm and seed; shape (resamples, arms, seeds).
+
+    Args:
+        stratum: Shape (arms, seeds, items).
+        random: Source of the draws.
+        resamples: Draws.
+        clusters: Cluster of each item; whole clusters are drawn then.
+    """
+    x = np.asarray(stratum, np.float64)
+    arms, seeds, items = x.shape
+    flat, sizes = x.reshape(arms * seeds, items), np.ones((1, items))
+    if clusters is not None:
+        _, which = np.unique(np.asarray(clusters), return_inverse=True)
+        grouped = np.zeros((int(which.max()) + 1, arms * seeds + 1))
+        np.add.at(grouped, which, np.vstack([flat, sizes]).T)
+        flat, sizes = grouped[:, :-1].T, grouped[:, -1:].T
+    columns, counts = np.unique(np.vstack([flat, sizes]), axis=1, return_counts=True)
+    units = int(counts.sum())
+    block = max(1, _BLOCK // len(counts))
+    totals = np.concatenate(
+        [
+            random.multinomial(units, counts / units, size=min(block, resamples - start)) @ columns.T
+            for start in range(0, resamples, block)
+        ]
+    )
+    means: Floats = totals[:, :-1] / totals[:, -1:]
+    return means.reshape(resamples, arms, seeds)
+
+
+def two_level(
+    strata: Sequence[ArrayLike],
+    *,
+    clusters: Sequence[ArrayLike | None] | None = None,
+    alpha: float = 0.05,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> TwoLevel:
     """Interval for a method: training seeds are drawn, then items, the same seeds and items for every arm.
 
     Args:
         strata: One array per task of shape (arms, seeds, items), or (seeds, items) for one arm: differences after -
             before. The estimate is the mean over tasks of the mean over seeds and items.
+        clusters: Cluster of each item, per task; whole clusters are drawn then.
         alpha: 1 - confidence.
         resamples: Joint draws.
         seed: Seed of the draws.
-
-    Deviations over seeds are scaled by sqrt(S/(S-1)): drawing S of S seeds would otherwise understate their variance
-    by a third at S = 3.
 
     Raises:
         ValueError: Fewer than 3 seeds; nothing can be said of a method then.
@@ -132,14 +182,10 @@ def two_level(strata: Sequence[ArrayLike], *, alpha: float = 0.05, resamples: in
     if seeds < 3:
         raise ValueError(f"a sentence about a method needs at least 3 seeds, not {seeds}")
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
-    seed_weights = 1 / seeds + (drawn - 1 / seeds) * np.sqrt(seeds / (seeds - 1))
+    seed_weights = draw_seeds(seeds, random, resamples)
     both, only_seeds, only_items = (np.zeros((resamples, data[0].shape[0])) for _ in range(3))
-    for stratum in data:
-        arms, _, items = stratum.shape
-        columns, counts = np.unique(stratum.reshape(arms * seeds, items), axis=1, return_counts=True)
-        item_weights = random.multinomial(items, counts / items, size=resamples) / items
-        per_seed = (item_weights @ columns.T).reshape(resamples, arms, seeds)
+    for stratum, named in zip(data, clusters or [None] * len(data), strict=True):
+        per_seed = draw_items(stratum, random, resamples, clusters=named)
         both += np.einsum("ras,rs->ra", per_seed, seed_weights) / len(data)
         only_items += per_seed.mean(axis=2) / len(data)
         only_seeds += seed_weights @ stratum.mean(axis=2).T / len(data)

@@ -47,7 +47,7 @@ def project(tmp_path):
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    files = [*run.glob("data/**/*"), *run.glob("ledger/*"), run / "manifest.json"]
+    files = [*run.glob("data/**/*"), *run.glob("dropped/*"), *run.glob("ledger/*"), run / "manifest.json"]
     return {file.relative_to(run).as_posix(): file.read_bytes() for file in files if file.is_file()}
 
 
@@ -71,6 +71,7 @@ def test_counts_balance_and_files_stand_where_they_belong(project, tmp_path):
         "data/test-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
         "data/validation-00000-of-00001.parquet",
+        "dropped/01-filter.parquet",
         "ledger/00-sources.parquet",
         "ledger/01-filter.parquet",
         "ledger/02-split.parquet",

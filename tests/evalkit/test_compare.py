@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import f1_score
 from statsmodels.stats.multitest import multipletests
 
 import evalkit
 from evalkit import combine_logs, compare, paired
 from evalkit.errors import EvalError, NotComparable
 from evalkit.log import ITEMS, EvalLog, TaskInfo
-from evalkit.set_metrics import macro_f1, mcc, pearson
 
 
 def change(log: EvalLog, number: int, **changes: object) -> EvalLog:
@@ -244,29 +243,6 @@ def test_macro_f1_of_a_gain_row_is_that_of_scikit_learn(suite_logs):
         expected = f1_score(targets, answers, labels=sorted(set(targets)), average="macro", zero_division=0)
         assert value == pytest.approx(expected)
     assert row.metrics[0].interval[0] < row.metrics[0].difference < row.metrics[0].interval[1]
-
-
-def test_macro_f1_counts_foreign_answers_as_wrong():
-    targets, answers = ["a", "b", "b", "c"], ["a", None, "x", "a"]
-    found = macro_f1(targets, answers, targets)
-    plain = ["" if answer is None else answer for answer in answers]
-    assert found.before == pytest.approx(
-        f1_score(targets, plain, labels=["a", "b", "c"], average="macro", zero_division=0)
-    )
-    assert found.after == 1.0
-
-
-def test_mcc_and_pearson_are_those_of_the_references():
-    random = np.random.default_rng(0)
-    gold = random.integers(0, 4, size=300)
-    before, after = (np.where(random.random(300) < p, gold, random.integers(0, 4, size=300)) for p in (0.3, 0.6))
-    found = mcc(gold.astype(str).tolist(), before.astype(str).tolist(), after.astype(str).tolist())
-    assert found.before == pytest.approx(matthews_corrcoef(gold, before))
-    assert found.after == pytest.approx(matthews_corrcoef(gold, after))
-    assert found.interval[0] > 0
-    line = pearson(gold, before, after, clusters=np.arange(300) // 3)
-    assert line.before == pytest.approx(np.corrcoef(gold, before)[0, 1])
-    assert line.after == pytest.approx(np.corrcoef(gold, after)[0, 1])
 
 
 def test_drift_is_a_ratio_clustered_by_document(make_log):

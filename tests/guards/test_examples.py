@@ -82,8 +82,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     header, _, rows = tickets.read_text(encoding="utf-8").partition("\n")
     tickets.write_text(header.replace("queue", "label") + "\n" + rows, encoding="utf-8")
     (folder / "support.yaml").write_text(RECIPE)
-    done = shell("datakit run support.yaml", folder, environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for line in ("datakit run support.yaml", "datakit build support.yaml -o runs/before --seed 2"):
+        done = shell(line, folder, environment)
+        assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 

@@ -113,7 +113,7 @@ def test_a_model_that_is_none_is_one_line(project: Path) -> None:
     for model, message in {
         "empty": r"the folder has no config\.json",
         "pokcet": "Did you mean 'pocket'",
-        "no-such-org/no-such-model": "the network is off",
+        "no-such-org/no-such-model": r"network: never, and 1 thing is missing: model 'no-such-org/no-such-model'",
     }.items():
         recipe.write_text(text.replace("model: pocket", f"model: {model}\nnetwork: never"))
         with pytest.raises(DatakitError, match=message):

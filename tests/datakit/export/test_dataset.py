@@ -8,7 +8,7 @@ import pytest
 from datakit.build import build
 from datakit.core.example import SCHEMA, Example, Message, from_table, to_table
 from datakit.core.yaml import load_yaml
-from datakit.export import CardFacts, CardStep, data_card, write_dataset
+from datakit.export import CardFacts, CardSource, CardStep, data_card, write_dataset
 from datakit.recipe import DataRecipe
 
 datasets = pytest.importorskip("datasets")
@@ -32,7 +32,9 @@ def examples(count, start=0):
 
 def facts(**options):
     steps = [CardStep("source:s", 9, 8, "bad_json 1 dropped"), CardStep("split", 8, 8, "")]
-    return CardFacts(name="My: data #1", sources=[("s", "train", ["a.csv"], False)], steps=steps, **options)
+    return CardFacts(
+        name="My: data #1", sources=[CardSource("s", "train", ["a.csv"], rows=9, private=False)], steps=steps, **options
+    )
 
 
 def loaded(folder, tmp_path):

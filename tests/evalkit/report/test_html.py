@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from evalkit.log import ITEMS, EvalLog, LogHeader, TaskInfo
-from evalkit.report import from_logs
+from evalkit.report import from_logs, write_report
 from evalkit.report.html import page
+from evalkit.report.payload import payload
 
 
 class Reader(HTMLParser):
@@ -120,7 +121,6 @@ def test_korean_is_kept(make_report):
 
 
 def test_private_texts_never_enter(make_report, tmp_path):
-    from evalkit.report import write_report
     from evalkit.report.terminal import lines
 
     def rows(row):
@@ -170,16 +170,44 @@ def big_log(model: str, lost: float) -> EvalLog:
     return EvalLog(header, pa.table(arrays, schema=ITEMS))
 
 
-def test_twenty_tasks_of_two_thousand_items_stay_small():
-    """Long prompts and answers, three arms, one of which forgets nearly half."""
+def test_twenty_tasks_of_two_thousand_items_stay_small(tmp_path):
+    """Long prompts and answers, two arms, one of which forgets nearly half: the page is small, and no item is lost."""
     arms = {("full", 1): [big_log("full", 0.45)], ("lora", 1): [big_log("lora", 0.03)]}
     report = from_logs([big_log("base", 0.0)], arms, title="big")
-    text = page(report)
+    assert len(page(report).encode()) < 3_000_000
+    (tmp_path / "items-99.js").write_text("datakitItems(99,{});")
+    (tmp_path / "items-98.js").write_text("somebody else's")
+    write_report(report, tmp_path)
+    text = (tmp_path / "report.html").read_text()
     assert len(text.encode()) < 3_000_000
     data = items(text)
-    assert data["left_out"] > 0
+    names = [part["file"] for part in data["parts"]]
+    assert sorted(file.name for file in tmp_path.glob("items-*.js")) == sorted([*names, "items-98.js"])
+    found = [(data["arms"][flip[0]], *data["items"][flip[1]][:2]) for flip in data["flips"]]
+    for name in names:
+        call = (tmp_path / name).read_text()
+        assert len(call.encode()) < 3_000_000
+        part = json.loads(re.fullmatch(r"datakitItems\(\d+,(.*)\);\n", call, re.S)[1])
+        found += [(data["arms"][flip[0]], *part["items"][flip[1]][:2]) for flip in part["flips"]]
+    wanted = [
+        (report.label(arm), row["task"], row["item_id"])
+        for arm in report.arms
+        for row in arm.comparison.flips.to_pylist()
+    ]
+    assert data["left_out"] == 0
+    assert sorted(found) == sorted(wanted)
+    # every task and arm is in the page itself
     assert {row[0] for row in data["items"]} == {row.task for row in report.arms[0].comparison.general}
     assert {arm for arm, *_ in data["flips"]} == {0, 1}
+
+
+def test_what_no_file_holds_is_counted():
+    report = from_logs([big_log("base", 0.0)], {("x", 1): [big_log("x", 0.2)]}, title="big")
+    made = payload(report, budget=50_000, max_files=2)
+    held = len(json.loads(made.inline)["flips"])
+    held += sum(len(json.loads(text.partition(",")[2].rstrip(");\n"))["flips"]) for text in made.files.values())
+    assert len(made.files) == 2
+    assert held + made.left_out == report.arms[0].comparison.flips.num_rows
 
 
 def test_every_row_is_drawn_inside_its_figure(text):

@@ -1,0 +1,118 @@
+"""Items of a suite that stand in the training data: which they are, and the comparison without them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakit.core.storage import read_table
+from evalkit.errors import LogError
+from evalkit.log import EvalLog
+
+if TYPE_CHECKING:
+    from evalkit.comparison import Comparison, Row
+
+__all__ = ["FILE", "Clean", "clean_rows", "contaminated_items", "without_items"]
+
+FILE = "contamination.parquet"
+_COLUMNS = ("task", "item_id", "covered")
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """A task's row with and without the items that were seen in training.
+
+    Attributes:
+        task: Name.
+        items: Items left out.
+        row: The row of the rest; None where nothing is left.
+    """
+
+    task: str
+    items: int
+    row: Row | None
+
+
+def contaminated_items(run: Path) -> dict[str, frozenset[str]] | None:
+    """Task to ids of the items that a ``decontaminate`` step found in the training data.
+
+    Args:
+        run: Folder of a run.
+
+    Returns:
+        None where the file is missing: nobody looked.
+
+    Raises:
+        LogError: The file has other columns.
+    """
+    path = run / FILE
+    if not path.is_file():
+        return None
+    table = read_table(path)
+    if missing := [name for name in _COLUMNS if name not in table.column_names]:
+        raise LogError(f"the columns {missing} are missing", where=path)
+    found: dict[str, set[str]] = {}
+    rows = (table.column(name).to_pylist() for name in _COLUMNS)
+    for task, item, covered in zip(*rows, strict=True):
+        if covered is None or covered > 0:
+            found.setdefault(str(task), set()).add(str(item))
+    return {task: frozenset(items) for task, items in found.items()}
+
+
+def without_items(log: EvalLog, items: Mapping[str, Collection[str]]) -> EvalLog:
+    """The log without some items of some tasks; a task that loses them all is taken out of the header too."""
+    import pyarrow as pa
+
+    columns = (log.items.column(name).to_pylist() for name in ("task", "item_id"))
+    keep = [item not in items.get(task, ()) for task, item in zip(*columns, strict=True)]
+    kept = log.items.filter(pa.array(keep, pa.bool_()))
+    left = set(kept.column("task").to_pylist())
+    tasks = {name: info for name, info in log.header.tasks.items() if name in left}
+    return EvalLog(replace(log.header, tasks=tasks), kept)
+
+
+def clean_rows(
+    found: Comparison, before: EvalLog, after: EvalLog, items: Mapping[str, Collection[str]], *, seed: int = 0
+) -> tuple[Clean, ...]:
+    """The rows of a comparison again, without the items seen in training; only tasks that have some.
+
+    Args:
+        found: The comparison with all items.
+        before: Log of the model before.
+        after: Log of the model after.
+        items: From :func:`contaminated_items`.
+        seed: Seed of permutations and bootstraps.
+    """
+    from evalkit.compare import compare
+
+    ids = {task: set[str]() for task in items}
+    columns = (after.items.column(name).to_pylist() for name in ("task", "item_id"))
+    for task, item in zip(*columns, strict=True):
+        if item in items.get(task, ()):
+            ids[task].add(item)
+    ids = {row.task: ids[row.task] for row in found.rows if ids.get(row.task)}
+    if not ids:
+        return ()
+    logs = [without_items(_only(log, ids), items) for log in (before, after)]
+    rows: dict[str, Row] = {}
+    if logs[0].header.tasks and logs[1].header.tasks:
+        differ = "differ" if found.settings or any("different prompts" in row.note for row in found.rows) else "same"
+        again = compare(logs[0], logs[1], join="intersection", prompts=differ, alpha=found.alpha, seed=seed)  # type: ignore[arg-type]
+        rows = {row.task: row for row in again.rows}
+    return tuple(Clean(task, len(own), rows.get(task)) for task, own in ids.items())
+
+
+def _only(log: EvalLog, tasks: Collection[str]) -> EvalLog:
+    import pyarrow.compute as pc
+
+    kept = log.items.filter(pc.is_in(log.items.column("task"), value_set=_strings(tasks)))
+    infos = {name: info for name, info in log.header.tasks.items() if name in tasks}
+    return EvalLog(replace(log.header, tasks=infos), kept)
+
+
+def _strings(values: Collection[str]) -> object:
+    import pyarrow as pa
+
+    return pa.array(sorted(values), pa.string())

@@ -1,0 +1,63 @@
+"""What a reader of a comparison must know besides its figures: prompts that were cut, facts that no log holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from evalkit.noise import recorded_noise
+
+if TYPE_CHECKING:
+    from evalkit.contamination import Clean
+    from evalkit.guard import Pairing
+    from evalkit.log import EvalLog
+
+__all__ = ["clean_note", "comparison_notes", "cut_prompts"]
+
+
+def cut_prompts(log: EvalLog) -> dict[str, int]:
+    """Task to the number of its prompts that lost tokens because the model's window is shorter."""
+    tasks = log.header.recorded.get("tasks")
+    found: dict[str, Any] = dict(tasks) if isinstance(tasks, Mapping) else {}
+    counts = {name: facts.get("cut_contexts") for name, facts in found.items() if isinstance(facts, Mapping)}
+    return {name: int(count) for name, count in counts.items() if count}
+
+
+def comparison_notes(pairing: Pairing, before: EvalLog, after: EvalLog) -> tuple[str, ...]:
+    """Sentences, each once: what was not verified, what was cut, what the logs of other tools do not say."""
+    said = [*_unverified(pairing), *_cut(before), *_cut(after), *_noise(before)]
+    return tuple(dict.fromkeys([*said, *before.header.notes, *after.header.notes]))
+
+
+def clean_note(clean: Clean) -> str:
+    """One sentence on a task some of whose items stand in the training data."""
+    items = "item stands" if clean.items == 1 else "items stand"
+    start = f"Task '{clean.task}': {clean.items:,} {items} in the training data"
+    if clean.row is None:
+        return f"{start}; no other is left."
+    low, high = clean.row.interval
+    ends = f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{start}; without them {100 * clean.row.difference:+.1f} {ends} points, {clean.row.paired.verdict}."
+
+
+def _unverified(pairing: Pairing) -> Iterator[str]:
+    for task, what in pairing.unverified.items():
+        yield f"Task '{task}': whether the {' and '.join(what)} were the same is not known: a log does not hold them."
+
+
+def _noise(log: EvalLog) -> Iterator[str]:
+    noise = recorded_noise(log)
+    if noise is not None and noise.flipped:
+        yield (
+            f"Noise floor: the model before answers {noise.flipped} of {noise.items} items otherwise in batches of "
+            "another size; as many flips mean nothing."
+        )
+
+
+def _cut(log: EvalLog) -> Iterator[str]:
+    for task, count in cut_prompts(log).items():
+        words = "prompt was" if count == 1 else "prompts were"
+        yield (
+            f"Task '{task}': {count:,} {words} cut at the beginning for '{log.header.model}', because its window is "
+            "shorter; examples or instructions may be missing."
+        )
