@@ -66,7 +66,9 @@ def pair_logs(before: EvalLog, after: EvalLog, *, join: Join = "exact", prompts:
         NotComparable: Names the first item, task or setting that differs, and how.
         EvalError: A log has an item twice, or a score that is no number.
     """
-    settings = tuple(_differing(before.header.settings, after.header.settings, ignore_limit=join == "intersection"))
+    alone = {*before.header.tasks} ^ {*after.header.tasks} if join == "intersection" else set[str]()
+    differing = _differing(before.header.settings, after.header.settings, ignore_limit=join == "intersection")
+    settings = tuple(text for path, text in differing if not any(f".tasks.{task}." in f".{path}" for task in alone))
     if settings and prompts == "same":
         raise NotComparable(
             f"the logs of '{before.header.model}' and '{after.header.model}' were made with different settings: "
@@ -110,13 +112,14 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, list(value) if isinstance(value, tuple) else value
 
 
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any], *, ignore_limit: bool) -> Iterator[str]:
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any], *, ignore_limit: bool) -> Iterator[tuple[str, str]]:
+    """Path of each setting that differs, and how."""
     old, new = dict(_flat(before)), dict(_flat(after))
     for path in sorted({*old, *new}):
         if ignore_limit and "limit" in path.split("."):
             continue
         if old.get(path) != new.get(path) or (path in old) != (path in new):
-            yield f"{path} is {_shown(old, path)} before and {_shown(new, path)} after"
+            yield path, f"{path} is {_shown(old, path)} before and {_shown(new, path)} after"
 
 
 def _shown(settings: Mapping[str, Any], path: str) -> str:

@@ -238,8 +238,11 @@ def _key(base: Session, task: SuiteTask, adapter: Path | None, tuned: Session | 
     from evalkit.engine import quiet_engine
     from evalkit.models.checkpoint import adapter_digest
 
-    with quiet_engine(offline=base.offline):
+    if task.source.local:
         identity = task.source.identity()
+    else:
+        with quiet_engine(offline=base.offline):
+            identity = task.source.identity()
     other = adapter_digest(adapter) if adapter is not None else tuned.digests[0] if tuned is not None else ""
     return entry_key(
         {

@@ -39,15 +39,16 @@ class Noise:
 
 
 def noise_floor(
-    session: Session, suite: Suite, *, seed: int = 0, limit: int | None = None, store: bool = True
+    session: Session, suite: Suite, log: EvalLog, *, seed: int = 0, limit: int | None = None, store: bool = True
 ) -> Noise:
     """Evaluates the first items of each general task a second time with an eighth of the batch size.
 
     Args:
-        session: The model before, as it was evaluated.
+        session: The model before.
         suite: At most :data:`MAX_ITEMS` of its items are looked at, the same number of each task.
-        seed: Of few-shot samples.
-        limit: Items of each task at most.
+        log: Of the first time, by this session.
+        seed: As the first time.
+        limit: Items of each task at most, as the first time.
         store: Whether the result is looked up and kept.
     """
     from evalkit.models.hf import batch_budget
@@ -59,19 +60,13 @@ def noise_floor(
     sizes = (usual, max(64, usual // 8))
     if not tasks or session.mock:
         return Noise(0, 0, 0.0, sizes)
-    few = dataclasses.replace(suite, tasks=tasks)
-    logs = []
-    for at, size in enumerate(sizes):
-        other = copy.copy(session)
-        other.batch_tokens = size
-        if at == 0:
-            logs.append(other.evaluate(few, seed=seed, limit=share, store=store))
-            key = entry_key({"noise": REVISION, "log": logs[0].header.key, "sizes": sizes})
-            if store and (entry := session.store.get(key)) is not None:
-                return _noise(entry.recorded)
-        else:
-            logs.append(other.evaluate(few, seed=seed, limit=share, store=False))
-    found = noise_of(*logs, batch_tokens=sizes)
+    key = entry_key({"noise": REVISION, "log": log.header.key, "share": share, "sizes": sizes})
+    if store and (entry := session.store.get(key)) is not None:
+        return _noise(entry.recorded)
+    other = copy.copy(session)
+    other.batch_tokens = sizes[1]
+    again = other.evaluate(dataclasses.replace(suite, tasks=tasks), seed=seed, limit=share, store=False)
+    found = noise_of(log, again, batch_tokens=sizes)
     if store:
         session.store.put(key, Entry(TaskInfo(), ITEMS.empty_table(), recorded=asdict(found)))
     return found
@@ -94,10 +89,10 @@ def _noise(recorded: Mapping[str, Any]) -> Noise:
 
 
 def noise_of(first: EvalLog, second: EvalLog, *, batch_tokens: tuple[int, int] = (0, 0)) -> Noise:
-    """What differs between two logs of one model.
+    """What differs between two logs of one model, on the items that both have.
 
     Raises:
-        NotComparable: The logs are not of the same items.
+        NotComparable: They share no item, or were made with other settings.
     """
     import numpy as np
 
@@ -105,7 +100,9 @@ def noise_of(first: EvalLog, second: EvalLog, *, batch_tokens: tuple[int, int] =
 
     items = flipped = 0
     largest = 0.0
-    for pair in pair_logs(first, second).pairs:
+    for pair in pair_logs(first, second, join="intersection").pairs:
+        if pair.info.kind != "general":
+            continue
         old, new = (pair_side.column("score").to_numpy(zero_copy_only=False) for pair_side in (pair.before, pair.after))
         items += old.size
         flipped += int(np.count_nonzero(np.abs(new - old) > 1e-9))

@@ -135,6 +135,8 @@ def _evaluate(
 ) -> EvalLog:
     from datakit.experiment.models import MODELS
     from evalkit import Session, load_suite
+    from evalkit.kl import measure_kl, with_kl
+    from evalkit.nets import check_tuned, training_warnings, with_notes
 
     adapter = Path(name) if _is_adapter(name) else None
     model = _model_of(adapter, base) if adapter else name
@@ -144,10 +146,26 @@ def _evaluate(
         sessions.clear()  # one model in memory at a time
         sessions[model] = Session(model, chat=chat, device=options["device"])
     tasks = load_suite(suite.split(",") if "," in suite else suite)
-    log: EvalLog = sessions[model].evaluate(
-        tasks, adapter=adapter, label=label, seed=options["seed"], limit=options["limit"]
-    )
-    return log
+    session, notes = sessions[model], list[str]()
+    folder = _folder(name)
+    if label == "tuned" and folder is not None and (before := _folder(base)) is not None:
+        check_tuned(folder, before)
+        notes = training_warnings(folder, before, chat=chat)
+    log: EvalLog = session.evaluate(tasks, adapter=adapter, label=label, seed=options["seed"], limit=options["limit"])
+    if adapter and label == "tuned" and not _is_log(base):
+        log = with_kl(log, measure_kl(session, tasks, adapter=adapter, seed=options["seed"], limit=options["limit"]))
+    return with_notes(log, notes)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder of a model or adapter; None for logs, hub names and mocks."""
+    from datakit.experiment.models import MODELS
+
+    if _is_log(name):
+        return None
+    if name in MODELS.names() and not Path(name).is_dir():
+        return Path(MODELS.load(name)())
+    return Path(name) if Path(name).is_dir() else None
 
 
 def _model_of(adapter: Path, base: str) -> str:

@@ -171,7 +171,7 @@ def evaluate_cells(
     def of_base(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
         if all(task.kind != "general" for task in suite.tasks):
             return log
-        return with_noise(log, noise_floor(base, suite, limit=limit))
+        return with_noise(log, noise_floor(base, suite, log, limit=limit))
 
     for cell in trained:
         check_tuned(cell.folder, base.folder)

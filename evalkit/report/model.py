@@ -148,7 +148,7 @@ def _estimate(rows: Sequence[Sequence[Row]], *, seed: int) -> Estimate | None:
     from evalkit.statistics import two_level
 
     strata = [np.array([own[task].differences for own in rows]) for task in range(len(rows[0]))]
-    found = two_level(strata, seed=seed)
+    found = two_level(strata, clusters=[row.clusters for row in rows[0]], seed=seed)
     low, high = found.intervals[0]
     return Estimate(value, (float(low), float(high)), float(found.seed_share[0]))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datakit.core.errors import DatakitError, NewerFormat, UsageError
+from datakit.core.storage import read_table
 from datakit.experiment.events import Event
 from datakit.experiment.run import run
 
@@ -30,6 +31,11 @@ def test_the_whole_loop_leaves_data_models_logs_and_reports_and_is_not_done_twic
     for name in ("base", "full-1", "lora-1"):
         assert (out / "evals" / name / "task.parquet").is_file()
         assert (out / "evals" / name / "pocket.parquet").is_file()
+    for name in ("full-1", "lora-1"):
+        moved = read_table(out / "evals" / name / "task.parquet").column("kl_to_base").to_pylist()
+        assert any(value is not None and value > 0 for value in moved), "KL to the base on the task's prompts"
+    noise = json.loads((out / "evals/base/pocket.json").read_text())["recorded"]["noise"]
+    assert 0 < noise["items"] <= 200
     report = json.loads((out / "report.json").read_text())
     assert {arm["name"] for arm in report["arms"]} == {"full", "lora"}
     assert {event.stage for event in heard} >= {"build", "train", "evaluate", "report"}

@@ -129,13 +129,13 @@ def test_mocks_and_general_tasks_have_none(model_folder, make_adapter, suite_fil
 def test_the_noise_floor_of_a_sound_model_is_nothing(model_folder, suite_file, monkeypatch):
     session, suite = Session(model_folder), load_suite(suite_file)
     base = session.evaluate(suite)
-    noise = noise_floor(session, suite)
+    noise = noise_floor(session, suite, base)
     assert (noise.items, noise.flipped) == (46, 0)
     assert 0 <= noise.largest < 1e-3
     assert noise.batch_tokens[0] > noise.batch_tokens[1]
     again = Session(model_folder)
     monkeypatch.setattr(again, "load", lambda: pytest.fail("a model was loaded"))
-    assert noise_floor(again, suite) == noise
+    assert noise_floor(again, suite, base) == noise
     assert recorded_noise(with_noise(base, noise)) == noise
     assert recorded_noise(base) is None
 
