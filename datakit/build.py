@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from datakit.cache import Cache, Kept, private_folder
+from datakit.cache import Cache, Joined, Kept, private_folder
 from datakit.core.errors import RecipeError, StepError
 from datakit.core.example import SCHEMA
 from datakit.core.hashing import json_digest
@@ -156,7 +156,7 @@ class _Build:
         self.progress = progress or (lambda count: None)
         self.private = private_folder(output / "private")
         self.cache = Cache(self.private / "cache")
-        self.streams: dict[str, Kept | _Joined] = {}
+        self.streams: dict[str, Kept | Joined] = {}
         self.sources: dict[str, dict[str, Any]] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
         self.columns: dict[str, dict[str, str]] = {}
@@ -232,7 +232,7 @@ class _Build:
                 train.append(kept)
             else:
                 self.streams[name] = kept
-        self.streams = {_TRAIN: _Joined(train), **self.streams}
+        self.streams = {_TRAIN: Joined(train), **self.streams}
         self.ledgers.append(("sources", pa.concat_tables(ledgers)))
 
     def _count(self, count: StepCount) -> None:
@@ -277,7 +277,7 @@ class _Build:
         self.ledgers.append((step.name, ledger))
         self._count(count_step(step.name, rows_in, rows_out, ledger))
 
-    def _apply(self, step: Any, params: Params, instance: Any, stream: Kept | _Joined) -> Kept:
+    def _apply(self, step: Any, params: Params, instance: Any, stream: Kept | Joined) -> Kept:
         key = json_digest(
             {
                 "step": step.name,
@@ -367,18 +367,6 @@ class _Build:
             "labels": {name: list(names) for name, names in self.labels.items()},
             "notes": [list(note) for note in self.notes],
         }
-
-
-class _Joined:
-    """The train sources as one table."""
-
-    def __init__(self, parts: list[Kept]) -> None:
-        self.parts = parts
-        self.key = json_digest([part.key for part in parts])
-
-    def table(self) -> pa.Table:
-        """Rows in the order of the recipe."""
-        return pa.concat_tables([part.table() for part in self.parts]).combine_chunks()
 
 
 def _check_content(table: pa.Table) -> None:
