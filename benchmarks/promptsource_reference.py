@@ -1,4 +1,4 @@
-"""Compares our rendering with the real promptsource 0.2.3, template by template, and measures both.
+"""Compares our rendering with the real promptsource 0.2.3, template by template.
 
     pip download --no-deps --ignore-requires-python --no-binary :all: promptsource==0.2.3 -d downloads
     python benchmarks/promptsource_reference.py downloads/promptsource-0.2.3.tar.gz
@@ -19,7 +19,6 @@ import random
 import sys
 import tarfile
 import tempfile
-import time
 import types
 from collections import Counter
 from pathlib import Path
@@ -136,43 +135,12 @@ def compare(reference: Any, ours: Template, rows: list[dict[str, Any]], found: C
     return wrong
 
 
-def measure(reference: Any, ours: list[Template], rows: int) -> dict[str, float]:
-    """Microseconds per row of promptsource's apply, our apply, and our batches; same templates, same rows."""
-    jobs = []
-    for template in ours:
-        row = rows_for(template, 1)[-1]
-        theirs = reference.Template(template.name, template.jinja, "", None, template.answer_choices)
-        if outcome(theirs.apply, copy.deepcopy(row), truncate=False)[0] == "value":
-            jobs.append((template, theirs, row))
-    took = {"reference_apply": 0.0, "our_apply": 0.0, "our_batches": 0.0}
-    for template, theirs, row in jobs:
-        template.apply(row)  # compiled once
-        copies = [copy.deepcopy(row) for _ in range(rows)]
-        start = time.perf_counter()
-        for one in copies[: max(rows // 20, 3)]:
-            theirs.apply(one, truncate=False)
-        took["reference_apply"] += (time.perf_counter() - start) / max(rows // 20, 3)
-        start = time.perf_counter()
-        for _ in range(rows):
-            template.apply(row)
-        took["our_apply"] += (time.perf_counter() - start) / rows
-        start = time.perf_counter()
-        template.render([row] * rows, seeds=range(rows))
-        took["our_batches"] += (time.perf_counter() - start) / rows
-    result = {f"{name}_us": 1e6 * total / len(jobs) for name, total in took.items()}
-    result["times_as_fast_apply"] = took["reference_apply"] / took["our_apply"]
-    result["times_as_fast_batches"] = took["reference_apply"] / took["our_batches"]
-    return {**result, "templates": float(len(jobs)), "rows_each": float(rows)}
-
-
 def main() -> None:
     """Prints the figures and writes them where ``--output`` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="promptsource-0.2.3.tar.gz")
     parser.add_argument("--templates", type=Path, help="a folder of templates.yaml instead of the archive's")
     parser.add_argument("--rows", type=int, default=8, help="generated rows per template")
-    parser.add_argument("--speed", type=int, default=200, help="rows per template that are timed; 0: none")
-    parser.add_argument("--every", type=int, default=10, help="every n-th template is timed")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/promptsource_reference.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -197,8 +165,6 @@ def main() -> None:
             "templates_identical": len(same),
             "renderings": dict(sorted(found.items())),
         }
-        if options.speed:
-            result["speed"] = measure(reference, list(collection.values())[:: options.every], options.speed)
     for line in wrong[:20]:
         print(line[:600])
     print(json.dumps(result, indent=1))

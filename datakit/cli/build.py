@@ -36,10 +36,11 @@ def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, 
     """
     from datakit.build import build
     from datakit.cli.console import console, print_json
+    from datakit.experiment.suite_items import suite_items, wanted_suite
     from datakit.recipe import read_data_recipe
 
+    data, document = read_data_recipe(recipe)
     if output is None:
-        document = read_data_recipe(recipe)[1]
         output = Path("runs") / str(document.value.get("name") or recipe.stem)
     out = console(quiet=quiet or as_json)
 
@@ -48,7 +49,8 @@ def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, 
             out.print(line, markup=False)
 
     out.print(f"{'step':<20}{'rows in':>10}{'rows out':>10}  what happened", markup=False)
-    result = build(recipe, output=output, seed=seed, offline=offline, progress=show)
+    with suite_items(data, wanted_suite(document.value), recipe.parent) as resources:
+        result = build(recipe, output=output, seed=seed, resources=resources, offline=offline, progress=show)
     if as_json:
         print_json(_as_json(result))
         return

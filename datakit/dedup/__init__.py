@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datakit.dedup.cluster import cluster
 from datakit.dedup.deduplicate import deduplicate
+from datakit.dedup.index import DedupIndex
 from datakit.dedup.minhash import minhash, shingle_hashes, signatures
 from datakit.dedup.result import DedupResult
 
-__all__ = ["DedupResult", "cluster", "deduplicate", "minhash", "shingle_hashes", "signatures"]
+__all__ = ["DedupIndex", "DedupResult", "cluster", "deduplicate", "minhash", "shingle_hashes", "signatures"]

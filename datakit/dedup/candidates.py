@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MIN_RECALL", "bands_for", "candidate_pairs"]
+__all__ = ["MAX_ALL_PAIRS", "MIN_RECALL", "bands_for", "candidate_pairs"]
 
 # Chance that a pair exactly at the threshold becomes a candidate; above the threshold it is higher.
 MIN_RECALL: Final = 0.99
-# Up to this many sketches in one bucket all pairs are compared; in a larger one each with the kept ones only, or a
+# Up to this many signatures in one bucket all pairs are compared; larger ones form the crowd (see crowd.py), or a
 # hundred thousand fillings of one form letter would be five billion pairs.
-MAX_ALL_PAIRS: Final = 256
+MAX_ALL_PAIRS: Final = 64
+_ROOM: Final = 1 << 23
 
 
 def bands_for(threshold: float, num_perm: int, *, min_recall: float = MIN_RECALL) -> tuple[int, int]:
@@ -31,57 +33,38 @@ def bands_for(threshold: float, num_perm: int, *, min_recall: float = MIN_RECALL
     return best
 
 
-def candidate_pairs(matrix: NDArray[np.uint32], threshold: float) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-    """Pairs of rows that agree in a whole band, and the buckets too large for pairs.
+def candidate_pairs(
+    keys: NDArray[np.uint32], crowd: NDArray[np.bool_], *, fixed: int = 0, room: int = _ROOM
+) -> Iterator[NDArray[np.int64]]:
+    """Pairs of rows that agree in a whole band, each once, some millions at a time.
+
+    Each band is sorted by itself, so memory holds one band's order and one batch of pairs.
 
     Args:
-        matrix: Signatures (rows, num_perm).
-        threshold: Similarity that a pair should have.
+        keys: Keys of the bands (rows, bands).
+        crowd: Set to True for rows in buckets that are too large for pairs; they are paired with nobody there.
+        fixed: The first rows: no pairs among them.
+        room: Pairs at a time.
 
-    Returns:
-        Array (pairs, 2) of row numbers, distinct, first < second; list of the row numbers of each large bucket.
+    Yields:
+        Arrays (pairs, 2) of row numbers, first < second.
     """
     import numpy as np
 
-    count = len(matrix)
-    bands, rows = bands_for(threshold, matrix.shape[1])
-    codes = np.zeros(0, dtype=np.int64)
-    large: dict[bytes, NDArray[np.int64]] = {}
-    for band in range(bands):
-        order, starts, sizes = _buckets(matrix[:, band * rows : (band + 1) * rows])
-        found = [_pairs_of_size(order, starts[sizes == size], size) for size in _sizes(sizes)]
-        if found:
-            first, second = np.concatenate(found).T
-            codes = np.union1d(codes, np.minimum(first, second) * count + np.maximum(first, second))
-        for start, size in zip(starts[sizes > MAX_ALL_PAIRS], sizes[sizes > MAX_ALL_PAIRS], strict=True):
-            members = np.sort(order[start : start + size])
-            large.setdefault(members.tobytes(), members)
-    return np.stack(np.divmod(codes, max(count, 1)), axis=1), list(large.values())
+    from datakit.dedup.compiled import new_pairs
 
-
-def _buckets(band: NDArray[np.uint32]) -> tuple[Any, Any, Any]:
-    """Rows sorted by their values in one band; where each bucket of two or more starts in that order; its size."""
-    import numpy as np
-
-    order = np.lexsort(band.T)
-    ordered = band[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    starts = np.flatnonzero(new)
-    sizes = np.diff(starts, append=len(order))
-    return order, starts[sizes > 1], sizes[sizes > 1]
-
-
-def _sizes(sizes: Any) -> list[int]:
-    import numpy as np
-
-    return [int(size) for size in np.unique(sizes) if size <= MAX_ALL_PAIRS]
-
-
-def _pairs_of_size(order: Any, starts: Any, size: int) -> Any:
-    """All pairs within buckets of one size."""
-    import numpy as np
-
-    members = order[starts[:, None] + np.arange(size)]
-    left, right = np.triu_indices(size, k=1)
-    return np.stack([members[:, left].reshape(-1), members[:, right].reshape(-1)], axis=1)
+    numbers = np.arange(len(keys), dtype=np.uint64)
+    pairs = np.empty((max(min(room, MAX_ALL_PAIRS * len(keys) // 2 + 1), MAX_ALL_PAIRS**2), 2), dtype=np.uint32)
+    used = 0
+    for band in range(keys.shape[1]):
+        ordered = keys[:, band].astype(np.uint64)
+        ordered <<= np.uint64(32)
+        ordered |= numbers
+        ordered.sort()
+        start = 0
+        while start < len(ordered):
+            start, used = new_pairs(ordered, start, keys, band, fixed, MAX_ALL_PAIRS, crowd, pairs, used)
+            if start < len(ordered):
+                yield pairs[:used].astype(np.int64)
+                used = 0
+    yield pairs[:used].astype(np.int64)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from datakit.core.errors import StepError
-from datakit.dedup.cluster import OnConflict, cluster
-from datakit.dedup.minhash import Texts, as_list, signatures
+from datakit.dedup.cluster import OnConflict, Rows, cluster_rows
+from datakit.dedup.exact import text_hashes
+from datakit.dedup.index import DedupIndex
+from datakit.dedup.nodes import Nodes
+from datakit.dedup.outcome import without_reference
 from datakit.dedup.result import DedupResult
+from datakit.dedup.semantic import Embedder, SemanticNeighbours, embed
+from datakit.dedup.source import JoinedSource, Source, TableSource, TextSource
+from datakit.text.column import TextColumn, Texts
+from datakit.text.kernel import Scheme
 from datakit.text.script import Unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Keep", "deduplicate"]
+__all__ = ["Keep", "deduplicate", "keep_order"]
 
 Keep = Literal["first", "longest", "best"]
 
@@ -33,6 +41,10 @@ def deduplicate(
     ids: Sequence[str] | None = None,
     labels: Sequence[str | None] | None = None,
     on_conflict: OnConflict = "drop",
+    within: Texts | None = None,
+    against: Texts | None = None,
+    index: DedupIndex | None = None,
+    embedder: Embedder | None = None,
 ) -> DedupResult:
     """Finds exact and near-duplicates.
 
@@ -46,31 +58,88 @@ def deduplicate(
         seed: Of the signatures.
         keep: Which of two duplicates stays: the ``first``, the ``longest`` text, or the ``best`` (highest ``by``).
         by: Score of each text for ``keep="best"``; None and NaN come last.
-        ids: Break ties; by default the order of the texts does.
+        ids: Break ties; by default the order of the texts does. Texts whose ids the index holds are not compared with
+            themselves.
         labels: Where given, similar texts with different labels are conflicts.
         on_conflict: ``drop`` (both), ``keep_first`` or ``keep`` (both).
+        within: Only texts for which this is equal after normalisation are compared: answers to one prompt.
+        against: Reference texts; they stay, and texts that resemble them go.
+        index: Texts kept earlier, treated likewise; nothing is added to it here, see :meth:`DedupIndex.add`.
+        embedder: Compares meanings: cosine similarity of its vectors instead of shingles, in full.
 
     Returns:
-        The outcome of every text.
+        The outcome of every text; ``outside`` counts the texts of ``against``, then those of the index.
 
     Raises:
-        StepError: A setting out of range, or lengths that differ.
+        StepError: A setting out of range, lengths that differ, or things that do not go together.
     """
-    values = as_list(texts)
+    import numpy as np
+
+    column = TextColumn(texts)
     _check(threshold, ngram, num_perm, seed)
-    for name, given in (("by", by), ("ids", ids), ("labels", labels)):
-        if given is not None and len(given) != len(values):
-            raise StepError(f"'{name}' has {len(given)} entries for {len(values)} texts")
+    for name, given in (("by", by), ("ids", ids), ("labels", labels), ("within", within)):
+        if given is not None and len(given) != len(column):
+            raise StepError(f"'{name}' has {len(given)} entries for {len(column)} texts")
     if keep == "best" and by is None:
         raise StepError("keep 'best' needs a score for every text", hint="Give by=")
-    exact = threshold >= 1.0
-    return cluster(
-        signatures(values, num_perm=1 if exact else num_perm, ngram=None if exact else ngram, unit=unit, seed=seed),
-        threshold=threshold,
-        rank=_rank(values, keep, by, ids),
-        labels=None if labels is None else _numbers(labels),
+    if within is not None and (against is not None or index is not None):
+        raise StepError("'within' does not go with 'against' or an index: reference texts have no prompt")
+    if embedder is not None and index is not None:
+        raise StepError("an index holds signatures, no vectors", hint="Leave out the embedder or the index")
+    scheme = Scheme(ngram, unit, num_perm, seed)
+    if index is not None and index.scheme != scheme:
+        raise StepError(f"the index has the scheme {index.scheme}, not {scheme}")
+    names = {name: n for n, name in enumerate(sorted({label for label in labels or () if label is not None}))}
+    old = None if index is None else index.without(ids or ())
+    parts: list[Source] = [] if against is None else [TextSource(TextColumn(against), scheme)]
+    if old is not None:
+        parts.append(TableSource(old))
+    fixed = sum(len(part.weights()) for part in parts)
+    rank = keep_order(column, keep, by, ids)
+    numbers = np.array([names.get(label, -1) if label else -1 for label in labels or [None] * len(column)], np.int64)
+    before = np.full(fixed, -1, dtype=np.int64)
+    if index is not None and old is not None and labels is not None:
+        before[fixed - old.num_rows :] = index.labels(old, names)
+    rows = Rows.of(
+        fixed + len(column),
+        rank=np.concatenate([np.arange(fixed), rank + fixed]),
+        labels=None if labels is None else np.concatenate([before, numbers]),
+        groups=None if within is None else _groups(within),
+        fixed=fixed,
         on_conflict=on_conflict,
     )
+    own = TextSource(column, scheme)
+    source: Source = JoinedSource([*parts, own]) if parts else own
+    finder = None if embedder is None else _meanings(embedder, column, against)
+
+    def at(threshold: float) -> DedupResult:
+        found = cluster_rows(source, rows, threshold=threshold, neighbours=finder)
+        found = without_reference(found, fixed, rank) if parts else found
+        return replace(found, _again=at)
+
+    return at(threshold)
+
+
+def _meanings(
+    embedder: Embedder, column: TextColumn, against: Texts | None
+) -> Callable[[Nodes, float], SemanticNeighbours]:
+    reference = TextColumn(() if against is None else against)
+
+    def finder(nodes: Nodes, threshold: float) -> SemanticNeighbours:
+        there = nodes.first[nodes.first < len(reference)]
+        texts = reference.strings(there) + column.strings(nodes.first[len(there) :] - len(reference))
+        return SemanticNeighbours(embed(embedder, texts), threshold)
+
+    return finder
+
+
+def _groups(within: Texts) -> NDArray[np.int64]:
+    """A number for each text of ``within``; where it is missing, one of its own."""
+    import numpy as np
+
+    whole, present = text_hashes(within)
+    groups = np.unique(whole, return_inverse=True)[1].reshape(-1)
+    return np.asarray(np.where(present, groups, len(groups) + np.arange(len(groups))))
 
 
 def _check(threshold: float, ngram: int, num_perm: int, seed: int) -> None:
@@ -84,30 +153,23 @@ def _check(threshold: float, ngram: int, num_perm: int, seed: int) -> None:
         raise StepError(f"seed {seed} is not in [0, 2^32)")
 
 
-def _rank(
-    texts: list[str | None], keep: Keep, by: Sequence[float | None] | None, ids: Sequence[str] | None
+def keep_order(
+    column: TextColumn, keep: Keep, by: Sequence[float | None] | None, ids: Sequence[str] | None
 ) -> NDArray[np.int64]:
-    """Place of each text in keep order."""
+    """Place of each text in keep order: by worth, the highest first, ties by id; ``first`` is their own order."""
     import numpy as np
 
-    def worth(index: int) -> float:
-        if keep == "longest":
-            return len(texts[index] or "")
-        score = by[index] if keep == "best" and by is not None else 0.0
-        return float("-inf") if score is None or score != score else score
-
-    def tie(index: int) -> tuple[str, int]:
-        # "first" is the order of the texts itself: no ties
-        return ("" if ids is None or keep == "first" else ids[index], index)
-
-    order = sorted(range(len(texts)), key=lambda index: (-worth(index), tie(index)))
-    rank = np.empty(len(texts), dtype=np.int64)
-    rank[order] = np.arange(len(texts))
+    count = len(column)
+    if keep == "first":
+        return np.arange(count)
+    if keep == "longest":
+        worth = column.characters().astype(np.float64)
+    else:
+        worth = np.array([float("-inf") if score is None else score for score in by or ()], dtype=np.float64)
+        worth[np.isnan(worth)] = float("-inf")
+    place = np.arange(count)
+    if ids is not None:
+        place[np.array(sorted(range(count), key=ids.__getitem__), dtype=np.int64)] = np.arange(count)
+    rank = np.empty(count, dtype=np.int64)
+    rank[np.lexsort((place, -worth))] = np.arange(count)
     return rank
-
-
-def _numbers(labels: Sequence[str | None]) -> NDArray[np.int64]:
-    import numpy as np
-
-    names = {label: number for number, label in enumerate(sorted({label for label in labels if label is not None}))}
-    return np.array([-1 if label is None else names[label] for label in labels], dtype=np.int64)

@@ -32,6 +32,8 @@ class DedupResult:
         pairs: Verified pairs (first, second, similarity), the first before the second in keep order. Of texts with
             the same shingles only the pairs with their first one are listed.
         threshold: Smallest similarity that counts.
+        outside: Number of the text of the reference set, or of the index, because of which it goes; -1 otherwise
+            (``partner`` is -1 then).
     """
 
     keep: NDArray[np.bool_]
@@ -42,6 +44,7 @@ class DedupResult:
     cluster: NDArray[np.int64]
     pairs: pa.Table
     threshold: float
+    outside: NDArray[np.int64]
     _again: Callable[[float], DedupResult] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from datakit.text.shingles import ShingleSets
+from datakit.dedup.source import Source
+from datakit.text.kernel import concurrently
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,56 +13,52 @@ if TYPE_CHECKING:
 
 __all__ = ["Verifier"]
 
-_CHUNK: Final = 1 << 20
+_MAX_BYTES: Final = 1 << 26
+_MAX_PAIRS: Final = 1 << 20
+_CHUNK: Final = 1 << 13
 
 
 class Verifier:
-    """Answers for pairs of sets what share of their union they have in common.
-
-    Every (set, shingle) becomes one number; the numbers ascend, so membership is a binary search.
+    """Answers for pairs of rows what share of the union of their shingles they have in common.
 
     Args:
-        sets: Shingle sets.
+        source: Of the sets; at any time it is asked for about 64 MB of them.
     """
 
-    def __init__(self, sets: ShingleSets) -> None:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._weights = source.weights()
+
+    def jaccard(self, pairs: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
+        """Similarities of pairs of rows (n, 2); 0 where below the threshold."""
         import numpy as np
 
-        distinct, dense = np.unique(sets.hashes, return_inverse=True)
-        self._width = max(len(distinct), 1)
-        self._dense = dense.reshape(-1).astype(np.int64)
-        self._offsets = sets.offsets
-        self._sizes = np.diff(sets.offsets)
-        keys = self._dense + np.repeat(np.arange(len(sets)), self._sizes) * self._width
-        self._keys = keys  # ascending: hashes ascend within a set and dense numbers keep their order
-
-    def jaccard(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Similarities of pairs (n, 2); 0 where both sets are empty."""
-        import numpy as np
-
-        smaller, larger = pairs[:, 0].copy(), pairs[:, 1].copy()
-        swap = self._sizes[smaller] > self._sizes[larger]
-        smaller[swap], larger[swap] = larger[swap], smaller[swap]
-        common = np.zeros(len(pairs), dtype=np.int64)
-        cost = np.cumsum(self._sizes[smaller])
-        start = 0
+        found = np.zeros(len(pairs))
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        start, step = 0, _MAX_PAIRS
         while start < len(pairs):
-            spent = int(cost[start - 1]) if start else 0
-            end = max(int(np.searchsorted(cost, spent + _CHUNK, side="right")), start + 1)
-            common[start:end] = self._common(smaller[start:end], larger[start:end])
-            start = end
-        union = self._sizes[smaller] + self._sizes[larger] - common
-        similarity: NDArray[np.float64] = common / np.maximum(union, 1)
-        return similarity
+            chosen = order[start : start + step]
+            rows, inverse = np.unique(pairs[chosen], return_inverse=True)
+            if step > 1 and int(self._weights[rows].sum()) > _MAX_BYTES:
+                step = (min(step, len(chosen)) + 1) // 2
+                continue
+            found[chosen] = self._similarities(rows, inverse.reshape(-1, 2), threshold)
+            start += step
+            step = min(2 * step, _MAX_PAIRS)
+        return found
 
-    def _common(self, smaller: Any, larger: Any) -> Any:
-        """Number of shingles each smaller set has in common with its larger one."""
+    def _similarities(self, rows: NDArray[np.int64], pairs: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:
         import numpy as np
 
-        sizes = self._sizes[smaller]
-        first = np.cumsum(sizes) - sizes
-        pair = np.repeat(np.arange(len(smaller)), sizes)
-        position = np.arange(int(sizes.sum())) - first[pair] + self._offsets[smaller][pair]
-        wanted = self._dense[position] + larger[pair] * self._width
-        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        return np.bincount(pair[self._keys[at] == wanted], minlength=len(smaller))
+        from datakit.dedup.compiled import similarities
+
+        sets = self._source.sets(rows)
+        found = np.zeros(len(pairs))
+
+        def work(start: int) -> None:
+            end = min(start + _CHUNK, len(pairs))
+            similarities(sets.hashes, sets.offsets, pairs, start, end, threshold, found)
+
+        for _ in concurrently(work, range(0, len(pairs), _CHUNK)):
+            pass
+        return found

@@ -14,6 +14,7 @@ from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
 from datakit.experiment.stale import drop_suites
+from datakit.experiment.suite_items import general_suite, wanted_suite
 
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
@@ -24,17 +25,9 @@ __all__ = ["beside", "evaluate_cells", "few_shot", "few_shot_name", "suites", "w
 
 
 def _general(recipe: Recipe) -> Suite | None:
-    from evalkit.suite import load_suite
-
-    wanted = recipe.evaluate.suite
-    if wanted is None and recipe.model == "pocket":
-        wanted = "pocket"
-    if wanted is None:
-        return None
-    if isinstance(wanted, str):
-        local = recipe.folder / wanted
-        return load_suite(local if local.is_file() else wanted)
-    return load_suite([str(recipe.folder / task) if (recipe.folder / task).is_file() else task for task in wanted])
+    return general_suite(
+        wanted_suite({"evaluate": {"suite": recipe.evaluate.suite}, "model": recipe.model}), recipe.folder
+    )
 
 
 def _task(recipe: Recipe, layout: Layout) -> Suite | None:

@@ -11,32 +11,13 @@ from typing import Any, Literal
 from datakit.core.errors import SourceError
 from datakit.experiment.columns import Column, is_label
 from datakit.experiment.look import Sight
+from datakit.sources.names import ANSWER_NAMES, LABEL_NAMES, MESSAGES_NAMES, PROMPT_NAMES, TEXT_NAMES
 
 __all__ = ["Meaning", "Shape", "language", "meaning", "personal"]
 
 Shape = Literal["chat", "preference", "answers", "instructions", "entailment", "pairs", "labels", "text"]
 
-_MESSAGES = ("messages", "conversations", "conversation", "turns", "dialog", "dialogue", "chat")
-_PROMPT = ("prompt", "instruction", "question", "query", "q", "source", "input", "user", "human")
-_ANSWER = ("answer", "completion", "response", "output", "a", "target", "reply", "assistant", "canonical_solution")
-_TEXT = ("text", "message", "sentence", "document", "content", "review", "body", "utterance", "sms", "full_text")
 _PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"))
-_LABEL = (
-    "label",
-    "category",
-    "intent",
-    "class",
-    "gold_label",
-    "sentiment",
-    "topic",
-    "label_text",
-    "target",
-    "labels",
-    "queue",
-    "tag",
-    "emotion",
-    "department",
-)
 _GROUP = re.compile(r"^(customer|user|author|speaker|session|thread|conversation|dialog|doc|account|patient|group)")
 _MIN_GROUPS = 10
 _ID = re.compile(r"(^|_)(id|guid|uuid|key|index)$|^(id|guid|uuid)(_|$)")
@@ -128,10 +109,10 @@ def _shape(sight: Sight, said: Mapping[str, str]) -> tuple[Shape, dict[str, str]
 
     chosen = named(["chosen"], "text", "list", "object", ours="chosen")
     rejected = named(["rejected"], "text", "list", "object", ours="rejected")
-    talk = named(_MESSAGES, "list", ours="messages")
-    prompt = named(_PROMPT, "text", ours="prompt")
-    answer = named(("output",) if prompt == "instruction" else _ANSWER, "text", "number", ours="answer")
-    answer = answer or named(_ANSWER, "text", "number")
+    talk = named(MESSAGES_NAMES, "list", ours="messages")
+    prompt = named(PROMPT_NAMES, "text", ours="prompt")
+    answer = named(("output",) if prompt == "instruction" else ANSWER_NAMES, "text", "number", ours="answer")
+    answer = answer or named(ANSWER_NAMES, "text", "number")
     if chosen and rejected:
         before = prompt or talk
         columns = {"chosen": chosen, "rejected": rejected}
@@ -149,10 +130,12 @@ def _shape(sight: Sight, said: Mapping[str, str]) -> tuple[Shape, dict[str, str]
         first, second = by_name[pair[0]].name, by_name[pair[1]].name
         fits = (first, second) == _PAIRS[0]
         return "entailment" if fits else "pairs", {"label": label}, (first, second)
-    text = named(_TEXT, "text", ours="text") or _only_text(sight, label)
+    text = named(TEXT_NAMES, "text", ours="text") or _only_text(sight, label)
     if text and label:
         return "labels", {"text": text, "label": label}, (text,)
-    if text and (sight.format == "text" or text in said.values() or len(_texts(sight)) == 1 or text.lower() in _TEXT):
+    if text and (
+        sight.format == "text" or text in said.values() or len(_texts(sight)) == 1 or text.lower() in TEXT_NAMES
+    ):
         return "text", {"text": text}, (text,)
     known = ", ".join(f"{column.name} ({column.kind})" for column in sight.columns)
     raise SourceError(
@@ -181,7 +164,7 @@ def _label(sight: Sight, said: Mapping[str, str]) -> str | None:
         return said["label"]
     candidates = [column for column in sight.columns if is_label(column) and not _names_splits(column)]
     named = {column.name.lower(): column.name for column in candidates}
-    if found := next((named[name] for name in _LABEL if name in named), None):
+    if found := next((named[name] for name in LABEL_NAMES if name in named), None):
         return found
     rest = [column.name for column in candidates if not _is_group(column) and not _ID.search(column.name.lower())]
     return rest[0] if len(rest) == 1 else None

@@ -22,6 +22,7 @@ from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.needs import Need, check_needs, needs
 from datakit.experiment.recipe import Recipe
+from datakit.experiment.suite_items import suite_items, wanted_suite
 
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
@@ -180,7 +181,16 @@ def _check(recipe: Recipe) -> Plan:
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
     with tempfile.TemporaryDirectory(prefix="datakit-check-") as name:
         layout = Layout(Path(name) / "run")
-        built = build(recipe.data, output=layout.root, seed=recipe.seeds[0], folder=recipe.folder, hub=recipe.hub)
+        suite = wanted_suite({"evaluate": {"suite": recipe.evaluate.suite}, "model": recipe.model})
+        with suite_items(recipe.data, suite, recipe.folder) as items:
+            built = build(
+                recipe.data,
+                output=layout.root,
+                seed=recipe.seeds[0],
+                folder=recipe.folder,
+                hub=recipe.hub,
+                resources=items,
+            )
         if not built.splits.get("train"):
             raise DatakitError("no row is left to train on", where=recipe.path)
         wanted = suites(recipe, layout)

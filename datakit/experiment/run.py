@@ -22,6 +22,7 @@ from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.needs import check_needs
 from datakit.experiment.recipe import Recipe, read_recipe
 from datakit.experiment.stale import drop_stale, drop_unlike
+from datakit.experiment.suite_items import suite_items, wanted_suite
 from datakit.experiment.summary import build_lines
 from datakit.folder import claim
 from datakit.ledger import StepCount
@@ -51,13 +52,16 @@ def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
     def heard(count: StepCount) -> None:
         listen(Event("build", count.name, f"{count.name} {count.rows_out:,} rows", final=False))
 
-    with locked(layout.root / ".lock"):  # cells may be trained by several processes
+    wanted = wanted_suite({"evaluate": {"suite": recipe.evaluate.suite}, "model": recipe.model})
+    # cells may be trained by several processes
+    with locked(layout.root / ".lock"), suite_items(recipe.data, wanted, recipe.folder) as resources:
         result = build(
             recipe.data,
             output=layout.root,
             seed=recipe.seeds[0],
             folder=recipe.folder,
             name=recipe.name,
+            resources=resources,
             offline=recipe.offline,
             hub=recipe.hub,
             progress=heard,

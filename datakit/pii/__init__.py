@@ -1,12 +1,13 @@
-"""Personal data by pattern: found by Presidio's recognisers and our own, replaced so that no original value remains.
+"""Personal data: found by our patterns or Presidio's and by a model for names, replaced so that no value remains.
 
-Nothing here opens a connection. Names, places and organisations need an engine and are not looked for.
+Nothing here opens a connection. Names, places and organisations need an engine; without one they are not looked for.
 """
 
 from __future__ import annotations
 
-from datakit.pii.detect import scan
+from datakit.pii.audit import AuditResult, audit
+from datakit.pii.finder import scan
 from datakit.pii.replace import redact
 from datakit.pii.span import Span
 
-__all__ = ["Span", "redact", "scan"]
+__all__ = ["AuditResult", "Span", "audit", "redact", "scan"]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
+from datakit.pii.context import Context
 from datakit.pii.phones import find_phones
 from datakit.pii.recognizers import ENTITIES, pattern_recognizers, regions_of, wanted_entities
 from datakit.pii.span import Span, resolve_overlaps
 
-__all__ = ["MIN_SCORE", "Detector", "detector", "scan"]
+__all__ = ["MIN_SCORE", "Detector", "detector"]
 
 MIN_SCORE: Final = 0.4
 # As Presidio's LemmaContextAwareEnhancer, which needs a language model to see words: +.35, and at least .4.
 _CONTEXT_GAIN: Final = 0.35
 _CONTEXT_SCORE: Final = 0.4
-_CONTEXT_REACH: Final = 40
 _DIGIT: Final = re.compile(r"\d")
 # A bare domain is an address, "tired..so" and "dinner.ms" are sentences without a space: a short or unusual ending
 # counts only after a scheme or www, before a path, or on a name with a digit, a hyphen or a second dot.
@@ -44,7 +44,7 @@ class Detector:
         self.min_score = min_score
         self._gated = gated
         self._recognizers = pattern_recognizers(self.entities)
-        self._context = {name: _context_words(part.context) for name, part in self._recognizers.items()}
+        self._context = {name: Context(part.context) for name, part in self._recognizers.items()}
 
     def __call__(self, text: str) -> list[Span]:
         """Disjoint findings in text order.
@@ -59,6 +59,10 @@ class Detector:
                 blank = "<" + _PLACEHOLDER * (span.end - span.start - 2) + ">"
                 text = text[: span.start] + blank + text[span.end :]
         return sorted(found, key=lambda span: span.start)
+
+    def many(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Findings of each text."""
+        return [self(text) for text in texts]
 
     def _search(self, text: str) -> Iterator[Span]:
         digits = len(_DIGIT.findall(text)) if self._gated else 0
@@ -78,7 +82,7 @@ class Detector:
         if span.end - span.start < 2:
             return
         value = text[span.start : span.end]
-        expected = self._context[span.entity](text[max(0, span.start - _CONTEXT_REACH) : span.start])
+        expected = self._context[span.entity].near(text, span.start, span.end)
         score = span.score
         if span.entity == "URL" and (".." in value or _PLAIN_DOMAIN.fullmatch(value) or _LIST_NUMBER.fullmatch(value)):
             score = 0.2
@@ -87,15 +91,6 @@ class Detector:
         if expected and score < 1:
             score = max(_CONTEXT_SCORE, min(score + _CONTEXT_GAIN, 1.0))
         yield Span(span.entity, span.start, span.end, score)
-
-
-def _context_words(words: Iterable[str] | None) -> Callable[[str], bool]:
-    """Whether one of a recogniser's context words stands in the text before a match."""
-    some = [re.escape(word.strip()) for word in words or ()]
-    if not some:
-        return lambda before: False
-    pattern = re.compile(r"(?<![a-z_<])(?:" + "|".join(some) + r")(?![a-z_])", re.IGNORECASE)
-    return lambda before: pattern.search(before) is not None
 
 
 @lru_cache(maxsize=16)
@@ -113,34 +108,3 @@ def detector(
     """
     where = regions_of(languages, regions)
     return Detector(wanted_entities(entities, where), where, min_score=min_score)
-
-
-def scan(
-    texts: Iterable[str | None],
-    *,
-    language: str | Sequence[str] = "en",
-    entities: Sequence[str] | None = None,
-    min_score: float = MIN_SCORE,
-    regions: Sequence[str] | None = None,
-) -> list[list[Span]]:
-    """Finds personal data.
-
-    Args:
-        texts: Texts; None has no findings.
-        language: One language or several; they decide the regions where none are given.
-        entities: Kinds to look for, Presidio's names; by default all of :data:`ENTITIES` that fit the regions but
-            dates and UUIDs.
-        min_score: Findings below are not reported.
-        regions: ISO 3166 codes of the countries whose phone numbers and documents are looked for.
-
-    Returns:
-        Disjoint findings of each text, in its order.
-    """
-    languages = (language,) if isinstance(language, str) else tuple(language)
-    find: Any = detector(
-        languages,
-        None if regions is None else tuple(regions),
-        None if entities is None else tuple(entities),
-        min_score,
-    )
-    return [find(text) if text else [] for text in texts]

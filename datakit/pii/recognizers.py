@@ -14,7 +14,15 @@ from datakit.core.errors import StepError
 from datakit.core.registry import suggest
 from datakit.core.require import require
 
-__all__ = ["ENTITIES", "LANGUAGE_REGIONS", "Entity", "pattern_recognizers", "regions_of", "wanted_entities"]
+__all__ = [
+    "ENTITIES",
+    "LANGUAGE_REGIONS",
+    "Entity",
+    "load_presidio",
+    "pattern_recognizers",
+    "regions_of",
+    "wanted_entities",
+]
 
 # Regions whose phone numbers and documents are looked for unless a recipe names others. Each region costs time.
 LANGUAGE_REGIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -68,10 +76,16 @@ ENTITIES: Final[dict[str, Entity]] = {
     "KR_BRN": Entity("KrBrnRecognizer", ("KR",), digits=10),
     "KR_PASSPORT": Entity("KrPassportRecognizer", ("KR",), digits=7),
     "KR_DRIVER_LICENSE": Entity("KrDriverLicenseRecognizer", ("KR",), digits=12),
+    "KR_BANK_ACCOUNT": Entity(None, ("KR",), digits=10),
     "DATE_TIME": Entity("DateRecognizer", by_default=False),
     "UUID": Entity("UuidRecognizer", by_default=False, any_of="-"),
 }
 
+_MONTH: Final = (
+    "(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    "|Nov(?:ember)?|Dec(?:ember)?)\\.?"
+)
+_WEEKDAY: Final = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_])(?=[A-Za-z0-9_])|(?<=[A-Za-z0-9_])(?![A-Za-z0-9_]))"
 
 # name, expression, score; what Presidio's own patterns miss
@@ -87,6 +101,44 @@ _EXTRA: Final[dict[str, tuple[tuple[str, str, float], ...]]] = {
         ("In fours", r"(?<![\d.+])[2-6]\d{3}(?:[- ]\d{4}){2,3}(?:[- ]\d{1,4})?(?!\d)", 0.3),
     ),
     "KR_BRN": (("BRN", r"(?<!\d)\d{3}-\d{2}-\d{5}(?!\d)", 0.3),),
+    "KR_BANK_ACCOUNT": (
+        ("In groups", r"(?<![\d-])\d{2,6}-\d{2,6}-\d{2,7}(?:-\d{1,3})?(?![\d-])", 0.15),
+        ("Whole", r"(?<![\d.+-])\d{10,14}(?![\d-]|\.\d)", 0.05),
+    ),
+    "DATE_TIME": (
+        ("Day and time", r"(?<!\d)\d{4}-\d\d?-\d\d?[ T]\d\d?:\d\d(?::\d\d(?:\.\d+)?)?(?!\d)", 0.65),
+        ("Day Month year", rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH},? \d{{4}}(?!\d)", 0.6),
+        ("Month day", rf"(?<![A-Za-z]){_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?!\w)", 0.6),
+        ("Month year", rf"(?<![A-Za-z]){_MONTH},? (?:19|20)\d\d(?!\d)", 0.5),
+        ("Day Month", rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}(?![A-Za-z])", 0.5),
+        ("Weekday", rf"(?<![A-Za-z]){_WEEKDAY}(?![A-Za-z])", 0.4),
+        ("Year", r"(?<![\w.,-])(?:19|20)\d\d(?![\w-]|[.,]\d)", 0.2),
+        ("Korean", r"(?<!\d)(?:\d{4}|\d{2})년(?: ?\d{1,2}월(?: ?\d{1,2}일)?)?", 0.5),
+        ("Korean day", r"(?<!\d)\d{1,2}월 ?\d{1,2}일", 0.5),
+    ),
+}
+
+# Words near a finding that say what it is; Presidio's own stay. Korean ones are written without particles.
+_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "KR_BANK_ACCOUNT": (
+        "계좌",
+        "계좌번호",
+        "입금",
+        "입금계좌",
+        "예금주",
+        "통장",
+        "송금",
+        "은행",
+        "bank account",
+        "account",
+    ),
+    "KR_BRN": ("사업자", "사업자번호", "사업자등록번호", "business registration"),
+    "KR_RRN": ("주민번호", "주민등록번호"),
+    "KR_FRN": ("외국인등록번호", "외국인번호"),
+    "KR_PASSPORT": ("여권", "여권번호", "passport"),
+    "KR_DRIVER_LICENSE": ("면허", "면허번호", "운전면허", "운전면허번호"),
+    "CREDIT_CARD": ("카드", "카드번호", "신용카드", "체크카드"),
+    "DATE_TIME": ("born", "birth", "birthday", "in", "since", "year", "생일", "생년월일", "출생"),
 }
 
 
@@ -139,19 +191,24 @@ def pattern_recognizers(entities: Iterable[str]) -> dict[str, Any]:
     Raises:
         MissingDependency: Presidio is not installed.
     """
-    presidio, predefined = _presidio()
+    presidio, predefined = load_presidio()
     found: dict[str, Any] = {}
     for name in entities:
+        if name == "PHONE_NUMBER":
+            continue
         kind = ENTITIES[name]
         if kind.recognizer is None:
-            continue
-        recognizer = getattr(predefined, kind.recognizer)()
+            recognizer = presidio.PatternRecognizer(name, patterns=[presidio.Pattern(*part) for part in _EXTRA[name]])
+            recognizer.patterns = []
+        else:
+            recognizer = getattr(predefined, kind.recognizer)()
         recognizer.patterns = [
             presidio.Pattern(pattern.name, _in_ascii(pattern.regex), pattern.score)
             for pattern in recognizer.patterns
             if not pattern.name.startswith("Quoted")  # the same address with the quotation marks around it
         ] + [presidio.Pattern(*extra) for extra in _EXTRA.get(name, ())]
         recognizer.global_regex_flags = re.DOTALL | re.MULTILINE | re.IGNORECASE  # as Presidio's registry has it
+        recognizer.context = [*(recognizer.context or ()), *_WORDS.get(name, ())]
         found[name] = recognizer
     if "EMAIL_ADDRESS" in found:
         found["EMAIL_ADDRESS"].validate_result = _email_check()
@@ -163,7 +220,12 @@ def _in_ascii(regex: str) -> str:
     return regex.replace(r"\b", _BOUNDARY).replace(r"[\w:]", "[A-Za-z0-9_:]")
 
 
-def _presidio() -> tuple[Any, Any]:
+def load_presidio() -> tuple[Any, Any]:
+    """Presidio and its predefined recognisers, imported without noise, network or GPU.
+
+    Raises:
+        MissingDependency: Presidio is not installed.
+    """
     device = os.environ.get("PRESIDIO_DEVICE")
     os.environ["PRESIDIO_DEVICE"] = device or "cpu"  # or its import takes memory on a GPU to try it
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from datakit.pii.detect import MIN_SCORE, scan
+from datakit.pii.finder import Finder, Recognizers, as_texts
 from datakit.pii.key import Key
 from datakit.pii.span import Span
 from datakit.pii.surrogates import canonical, surrogate
@@ -79,19 +79,21 @@ def replace_spans(text: str, spans: Iterable[Span], replacer: Replacer) -> str:
 
 
 def redact(
-    texts: Sequence[str | None],
+    texts: Any,
     *,
     replace: Replace = "tag",
     key: str | bytes | None = None,
     language: str | Sequence[str] = "en",
     entities: Sequence[str] | None = None,
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
     regions: Sequence[str] | None = None,
+    recognizers: Recognizers = "datakit",
+    engine: str | None = None,
 ) -> tuple[list[str | None], list[list[Span]]]:
     """Replaces personal data in texts.
 
     Args:
-        texts: Texts; None stays None.
+        texts: A list or Arrow array of texts; None stays None.
         replace: ``tag`` (``<EMAIL_ADDRESS>``), ``mask`` (asterisks, same length), ``hash`` (tag with a keyed token)
             or ``surrogate`` (a fake value of the same kind). One value has one replacement in all texts.
         key: Secret of tokens and surrogates; a random one, different in each call, where none is given.
@@ -99,13 +101,25 @@ def redact(
         entities: Kinds to look for.
         min_score: Findings below are left.
         regions: Countries whose numbers are looked for.
+        recognizers: ``datakit`` or ``presidio``.
+        engine: Model for names.
 
     Returns:
         The new texts, and the findings with their places in the old ones.
     """
     secret = key.encode() if isinstance(key, str) else key
     replacer = Replacer(replace, Key.random() if secret is None else Key(secret))
-    spans = scan(texts, language=language, entities=entities, min_score=min_score, regions=regions)
+    texts = as_texts(texts)
+    finder = Finder(
+        (language,) if isinstance(language, str) else tuple(language),
+        regions=regions,
+        entities=entities,
+        min_score=min_score,
+        recognizers=recognizers,
+        engine=engine,
+    )
+    some = iter(finder.many([text for text in texts if text]))
+    spans = [next(some) if text else [] for text in texts]
     values = {
         text[span.start : span.end]: span.entity
         for text, found in zip(texts, spans, strict=True)

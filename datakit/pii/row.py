@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from datakit.pii.engine import NAME_ENTITIES
 from datakit.pii.span import Span
 
 __all__ = ["COLUMNS", "Finding", "Path", "column_name", "find_in_row", "rewrite_row", "row_strings", "row_values"]
@@ -114,10 +115,17 @@ def _verbatim(text: str, kinds: Mapping[str, str]) -> Iterator[Span]:
         start = text.find(value)
         while start >= 0:
             end = start + len(value)
-            if all(end <= first or last <= start for first, last in taken):
+            whole = kinds[value] not in NAME_ENTITIES or _stands_alone(text, start, end)
+            if whole and all(end <= first or last <= start for first, last in taken):
                 taken.append((start, end))
                 yield Span(kinds[value], start, end, 1.0)
             start = text.find(value, start + 1)
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """A name is no part of a longer word: "May" is not in "Maybe". After a Hangul name a particle may follow."""
+    before = start == 0 or not text[start - 1].isalnum()
+    return before and (end == len(text) or not text[end].isalnum() or not text[end - 1].isascii())
 
 
 def rewrite_row(values: Mapping[str, Any], findings: list[Finding], write: Write) -> dict[str, Any]:

@@ -17,12 +17,15 @@ from datakit.core.hashing import digest
 from datakit.core.registry import suggest
 from datakit.core.require import require
 from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_table
-from datakit.pii.detect import MIN_SCORE, Detector, detector
+from datakit.pii.audit import AuditResult, audit_finder
+from datakit.pii.engine import check_engine, engine_fingerprint, engine_title
+from datakit.pii.finder import Finder, Recognizers
 from datakit.pii.key import Key, check_reference, load_key
 from datakit.pii.known import any_of
 from datakit.pii.recognizers import ENTITIES, LANGUAGE_REGIONS
 from datakit.pii.replace import Replace, Replacer
 from datakit.pii.row import COLUMNS, Finding, column_name, find_in_row, rewrite_row, row_strings, row_values
+from datakit.pii.span import Span
 
 __all__ = ["PiiParams", "PiiStep"]
 
@@ -39,7 +42,11 @@ class PiiParams(Params):
             ``languages: [en]``.
         regions: ISO 3166 codes of the countries whose phone numbers and documents are looked for.
         entities: Kinds to look for; by default all that fit the regions but dates and UUIDs.
-        min_score: Findings below are left.
+        min_score: Findings below are left; 0.4, or 0 with Presidio's recognisers.
+        recognizers: ``datakit``, or ``presidio`` for its stock set, regions and scores.
+        engine: Model for names, places and organisations: ``spacy:``, ``hf:`` or ``gliner:`` and a name or a folder
+            (relative to the recipe).
+        audit: So many invented values are planted in copies of rows; the card says how many were found.
     """
 
     # An error message of pydantic would repeat the value, and that may be a secret put in the wrong place.
@@ -50,7 +57,10 @@ class PiiParams(Params):
     languages: tuple[str, ...] = Field(default=("en",), min_length=1)
     regions: tuple[str, ...] | None = Field(default=None, min_length=1)
     entities: tuple[str, ...] | None = Field(default=None, min_length=1)
-    min_score: float = Field(default=MIN_SCORE, gt=0, le=1)
+    min_score: float | None = Field(default=None, gt=0, le=1)
+    recognizers: Recognizers = "datakit"
+    engine: str | None = None
+    audit: int = Field(default=0, ge=0, le=100_000)
 
     @model_validator(mode="before")
     @classmethod
@@ -68,18 +78,26 @@ class PiiParams(Params):
     def _key_is_a_reference(cls, key: str | None) -> str | None:
         return key if key is None else check_reference(key)
 
-    @field_validator("entities")
+    @field_validator("engine")
     @classmethod
-    def _entities_exist(cls, entities: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in entities or ():
+    def _engine_is_one(cls, engine: str | None) -> str | None:
+        return engine if engine is None else check_engine(engine)
+
+    @model_validator(mode="after")
+    def _entities_exist(self) -> PiiParams:
+        if self.recognizers == "presidio":
+            if self.regions is not None:
+                raise ValueError("'regions' do not go with 'recognizers: presidio', which has its own")
+            return self  # what Presidio has is known when it is there
+        for name in self.entities or ():
             if name not in ENTITIES:
                 raise ValueError(f"no entity '{name}'. {suggest(name, list(ENTITIES))}")
-        return entities
+        return self
 
     @model_validator(mode="after")
     def _regions_are_known(self) -> PiiParams:
         for name in self.languages:
-            if self.regions is None and name not in LANGUAGE_REGIONS:
+            if self.recognizers == "datakit" and self.regions is None and name not in LANGUAGE_REGIONS:
                 raise ValueError(f"no regions are known for the language '{name}': name them in regions")
         return self
 
@@ -94,13 +112,14 @@ class PiiStep:
 
     Params: ClassVar[type[PiiParams]] = PiiParams
     name: ClassVar[str] = "pii"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["row", "table"]] = "row"
 
     def __init__(self, params: PiiParams, context: StepContext | None = None) -> None:
         self.params = params
         self.context = context or StepContext()
         self._key: Key | None = None
+        self._audit: AuditResult | None = None
 
     def fingerprint(self) -> str:
         """Versions of the libraries that recognise, and a hash that changes with the key without telling it.
@@ -117,13 +136,18 @@ class PiiStep:
                 parts += [package, version(package)]
             except PackageNotFoundError:
                 require(package.replace("-", "_"), extra="pii")
+        if self.params.engine is not None:
+            parts.append(engine_fingerprint(self.params.engine, self.context.folder))
         if self._keyed():
             parts.append(self._secret().digest("fingerprint").hex())
         return digest(*parts)
 
     def notes(self) -> list[str]:
         """What the data card must say of this step."""
-        return ["names, places and organisations were not looked for (no engine)"]
+        engine = self.params.engine
+        names = "names, places and organisations were"
+        said = [f"{names} looked for by {engine_title(engine)}" if engine else f"{names} not looked for (no engine)"]
+        return said if self._audit is None else [*said, self._audit.sentence()]
 
     def apply(self, table: pa.Table) -> StepOutput:
         """Replaces personal data.
@@ -133,17 +157,33 @@ class PiiStep:
             MissingDependency: Presidio is not installed.
         """
         params = self.params
-        find: Detector = detector(params.languages, params.regions, params.entities, params.min_score)
+        find = self._finder()
         replacer = Replacer(params.replace, self._secret())
         found, originals = _find(table, find)
         replacer.announce(originals)
         rewritten = {number: rewrite_row(*row, replacer) for number, row in found.items()}
+        if params.audit:
+            self._audit = audit_finder(
+                find, table.column("text").to_pylist(), params.languages, count=params.audit, seed=self.context.seed
+            )
         ids = table.column("id").to_pylist()
         ledger = [
             entry(self.name, ids[number], "changed", "personal_data", evidence=self._evidence(findings, replacer))
             for number, (_, findings) in found.items()
         ]
         return StepOutput(_with_rows(table, rewritten), ledger_table(ledger))
+
+    def _finder(self) -> Finder:
+        params = self.params
+        return Finder(
+            params.languages,
+            regions=params.regions,
+            entities=params.entities,
+            min_score=params.min_score,
+            recognizers=params.recognizers,
+            engine=params.engine,
+            folder=self.context.folder,
+        )
 
     def _keyed(self) -> bool:
         return self.params.key is not None or self.params.replace in ("hash", "surrogate")
@@ -170,12 +210,19 @@ class PiiStep:
         return {"found": listed}
 
 
-def _find(table: pa.Table, find: Detector) -> tuple[dict[int, tuple[dict[str, Any], list[Finding]]], dict[str, str]]:
+def _find(table: pa.Table, finder: Finder) -> tuple[dict[int, tuple[dict[str, Any], list[Finding]]], dict[str, str]]:
     """Columns and findings of the rows that have any, by row number; and the kind of every original value.
 
     A value recognised in one row (by the words before it, say) is looked for in all: none shall stand in the table.
     """
     rows = [row_values(row) for row in table.select(COLUMNS).to_pylist()]
+    strings = list(dict.fromkeys(text for values in rows for _, text in row_strings(values) if text))
+    scanned = dict(zip(strings, finder.many(strings), strict=True))
+
+    def find(text: str) -> list[Span]:
+        known = scanned.get(text)
+        return finder.one(text) if known is None else known
+
     found = [find_in_row(values, find) for values in rows]
     originals: dict[str, str] = {}
     for _, kinds in found:

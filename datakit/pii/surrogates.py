@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from datakit.pii.key import Key
+from datakit.pii.names import fake_organization, fake_person, fake_place
 
 __all__ = ["canonical", "surrogate"]
 
@@ -38,7 +39,7 @@ def canonical(entity: str, value: str) -> str:
     """Form in which two spellings of one value are the same: letters folded, numbers without their separators."""
     if entity in ("EMAIL_ADDRESS", "URL", "CRYPTO", "MAC_ADDRESS", "IP_ADDRESS", "UUID"):
         return value.casefold()
-    return re.sub(r"[^0-9a-z+]", "", value.casefold())
+    return re.sub(r"[^\w+]|_", "", value.casefold())
 
 
 def surrogate(entity: str, value: str, key: Key, *, taken: Callable[[str], bool]) -> str:
@@ -170,6 +171,13 @@ def _driver(value: str, draw: Draw) -> str:
     return f"27-{_digits(draw, 2)}-{_digits(draw, 6)}-{_digits(draw, 2)}"  # no region has the code 27
 
 
+def _account(value: str, draw: Draw) -> str:
+    """The same groups, zeros for the bank and branch."""
+    at = min(6, len(re.findall(r"\d", value)) // 2)
+    kept = iter(range(len(value)))
+    return re.sub(r"\d", lambda _: "0" if next(kept) < at else str(draw(10)), value)
+
+
 def _crypto(value: str, draw: Draw) -> str:
     return "1" + "".join(_BASE58[draw(58)] for _ in range(33))  # without a valid checksum: nothing can be sent there
 
@@ -188,7 +196,11 @@ _MAKERS: Final[dict[str, Callable[[str, Draw], str]]] = {
     "KR_RRN": _rrn,
     "KR_FRN": _frn,
     "KR_BRN": _brn,
+    "KR_BANK_ACCOUNT": _account,
     "KR_PASSPORT": _passport,
     "KR_DRIVER_LICENSE": _driver,
     "CRYPTO": _crypto,
+    "PERSON": fake_person,
+    "LOCATION": fake_place,
+    "ORGANIZATION": fake_organization,
 }

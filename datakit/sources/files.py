@@ -19,7 +19,7 @@ from datakit.core.errors import DiskFull, SourceError, Unreachable
 from datakit.core.hashing import file_digest
 from datakit.core.variables import VARIABLE, expand
 
-__all__ = ["SourceFile", "resolve"]
+__all__ = ["SourceFile", "network_errors", "resolve"]
 
 _BLOCK = 1 << 20
 
@@ -123,7 +123,7 @@ class _Spool:
     def _filled(self) -> IO[bytes]:
         if self.copy is None:
             self.copy = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the source)
-            with _network_errors(self.name), self.connect() as stream:
+            with network_errors(self.name), self.connect() as stream:
                 while block := stream.read(_BLOCK):
                     self.state.update(block)
                     self.copy.write(block)
@@ -149,23 +149,46 @@ def _spooled(name: str, connect: Callable[[], IO[bytes]]) -> SourceFile:
     return SourceFile(name, spool.open, spool.digest)
 
 
+_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "azure", "google", "gcsfs", "adlfs", "huggingface_hub")
+
+
 @contextlib.contextmanager
-def _network_errors(url: str) -> Iterator[None]:
-    """Turns what a file system raises into one line."""
+def network_errors(url: str, *, action: str = "read") -> Iterator[None]:
+    """Turns what a file system or a store's client raises into one line.
+
+    Args:
+        url: What was asked for.
+        action: ``read`` or ``written``, for the message.
+
+    Raises:
+        SourceError: Not there, or no address that can be used.
+        Unreachable: The store does not answer, or refuses.
+        DiskFull: No space for a temporary copy.
+    """
     try:
         yield
     except FileNotFoundError:
-        raise SourceError("no such file", where=url) from None
+        raise SourceError("no such file" if action == "read" else "no such place", where=url) from None
     except ImportError as error:
         raise SourceError(f"this kind of address needs a library ({error})", where=url) from None
     except ValueError as error:
-        raise SourceError(f"not an address that fsspec can read ({error})", where=url) from None
+        raise SourceError(f"not an address that fsspec can use ({error})", where=url) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
                 "no space left for a temporary copy", where=tempfile.gettempdir(), hint="Free some, or set TMPDIR"
             ) from error
-        raise Unreachable(f"cannot be read ({error})", where=url, hint="Check the address and the network") from error
+        raise _unreachable(url, action, error) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
+        raise _unreachable(url, action, error) from error
+
+
+def _unreachable(url: str, action: str, error: Exception) -> Unreachable:
+    return Unreachable(
+        f"cannot be {action} ({error})", where=url, hint="Check the address, your rights and the network"
+    )
 
 
 def _remote(url: str, *, offline: bool) -> Iterator[SourceFile]:
@@ -176,7 +199,7 @@ def _remote(url: str, *, offline: bool) -> Iterator[SourceFile]:
         raise Unreachable(
             f"'{url}' is not on this machine and the recipe says network: never", hint="Copy it here first"
         )
-    with _network_errors(url):
+    with network_errors(url):
         found = fsspec.open_files(url, mode="rb", compression=None)
     if not found:
         raise SourceError(f"no file matches '{url}'")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -19,7 +19,19 @@ from jinja2 import StrictUndefined, Undefined, meta, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["Format", "NoFit", "draw", "drawn", "environment", "integer_variables", "is_random", "variables"]
+__all__ = [
+    "Format",
+    "NoFit",
+    "begin",
+    "draw",
+    "drawn",
+    "environment",
+    "integer_variables",
+    "is_random",
+    "redraw",
+    "set_source",
+    "variables",
+]
 
 Format = Literal["promptsource", "datakit"]
 
@@ -31,14 +43,41 @@ class NoFit(Exception):
 
 
 drawn: list[tuple[int, int]] = []
-"""(number of options, index drawn) of every random choice since it was last cleared; whoever renders clears it."""
+"""(number of options, index drawn) of every random choice since :func:`begin`."""
+
+_again: list[int] = []
+
+
+def _from_generator(options: int) -> int:
+    return random.choice(range(options))
+
+
+_source: Callable[[int], int] = _from_generator
+
+
+def begin() -> None:
+    """Forgets earlier draws; whoever renders calls it."""
+    drawn.clear()
+    _again.clear()
+
+
+def set_source(source: Callable[[int], int] | None) -> None:
+    """Lets choices come from elsewhere than this process's global generator; None: from there again."""
+    global _source
+    _source = source or _from_generator
 
 
 def draw(options: int) -> int:
     """An index, drawn from the global generator just as ``random.choice`` draws from so many options."""
-    index = random.choice(range(options))
+    index = _again.pop(0) if _again else _source(options)
     drawn.append((options, index))
     return index
+
+
+def redraw(before: int) -> None:
+    """The choices made since ``drawn`` had this length come again, in their order, from the next :func:`draw` on."""
+    _again[:] = [index for _, index in drawn[before:]]
+    del drawn[before:]
 
 
 def _choice(choices: Sequence[Any]) -> Any:

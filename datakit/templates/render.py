@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from datakit.templates.environment import Format, NoFit, environment, integer_variables, is_random, variables
-from datakit.templates.text import JinjaText
+from datakit.templates.text import JinjaText, Prepared
 
 __all__ = ["MAX_TEXT", "CompileError", "Compiled", "Facts", "TooLong", "explain", "seeded"]
 
@@ -67,7 +67,6 @@ class Compiled:
     def __init__(self, format: Format, body: Mapping[str, Any]) -> None:
         self.format = format
         self._environment = environment(format)
-        self._globals = dict(self._environment.globals)
         self._texts: list[JinjaText] = []
         self._constant: list[str] | None = None
         self.has_fixed_choices = False
@@ -105,7 +104,7 @@ class Compiled:
             expression = self._environment.compile_expression(choices, undefined_to_none=False)
             return lambda values: _option_list(expression(values))
         made = [self._compile("choices", source) for source in choices]
-        return lambda values: [self._text(text.template(), values).strip() for text in made]
+        return lambda values: [_text(text.prepared(), values).strip() for text in made]
 
     @property
     def facts(self) -> Facts:
@@ -127,13 +126,13 @@ class Compiled:
         """
         if self.format == "promptsource":
             # promptsource's order: it matters where both texts draw at random.
-            main = self._main.template()
+            main = self._main.prepared()
             values = _protected(row)
             if "answer_choices" in values:
                 raise ValueError("the row has a column 'answer_choices', which is the template's own")
             choices = self._answer_choices(values)
             values["answer_choices"] = None if choices is None else list(choices)
-            parts = self._text(main, values).split(_SEPARATOR)
+            parts = _text(main, values).split(_SEPARATOR)
             return [part.replace(_PROTECTOR, _SEPARATOR).strip() for part in parts], choices, None
         return self._render_ours(row)
 
@@ -151,31 +150,30 @@ class Compiled:
             return None
         if self._constant is not None:
             return list(self._constant)
-        parts = self._text(self._choices.template(), values).split(_SEPARATOR)
+        parts = _text(self._choices.prepared(), values).split(_SEPARATOR)
         found = [part.strip().replace(_PROTECTOR, _SEPARATOR) for part in parts]
         if self.has_fixed_choices:
             self._constant = list(found)
         return found
 
-    def _text(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
-        # A shared context takes the names as they are; template.render would copy a chain of dictionaries each time.
-        context = template.new_context({**self._globals, **values}, shared=True)
-        text = "".join(template.root_render_func(context))
-        if len(text) > MAX_TEXT:
-            raise TooLong(f"the rendered text has {len(text)} characters, more than {MAX_TEXT}")
-        return text
-
     def _render_ours(self, row: Mapping[str, Any]) -> tuple[list[str], list[str] | None, str | None]:
         try:
             prompt, answer = (
-                self._text(self._input.template(), row).strip(),
-                self._text(self._target.template(), row).strip(),
+                _text(self._input.prepared(), row).strip(),
+                _text(self._target.prepared(), row).strip(),
             )
             choices = None if self._options is None else self._options(row)
-            system = None if self._system is None else self._text(self._system.template(), row).strip()
+            system = None if self._system is None else _text(self._system.prepared(), row).strip()
         except NoFit:
             return [""], None, None
         return [prompt, answer], choices, system
+
+
+def _text(template: Prepared, values: Mapping[str, Any]) -> str:
+    text = template.render(values)
+    if len(text) > MAX_TEXT:
+        raise TooLong(f"the rendered text has {len(text)} characters, more than {MAX_TEXT}")
+    return text
 
 
 def _protected(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import contextlib
 import functools
 import importlib.util
 import json
+import marshal
 import os
-import random
-import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from datakit.core.errors import TemplateError
-from datakit.templates.wire import is_plain, pack_state, read_frame, tag, write_frame
+from datakit.templates.draws import MAX_DRAWS, Supply
+from datakit.templates.wire import DRAW, PARTS, is_plain, pack_row, read_frame, waiter, write_frame
 
 __all__ = ["Limits", "Request", "Sandbox", "shared_sandbox"]
 
@@ -58,14 +59,12 @@ class Request:
         format: ``promptsource`` or ``datakit``.
         body: The template's texts.
         name: For error messages.
-        only: ``choices`` or ``facts`` where not everything is wanted.
     """
 
     digest: str
     format: str
     body: Mapping[str, Any]
     name: str
-    only: str | None = None
 
 
 class _Died(Exception):
@@ -86,14 +85,43 @@ class Sandbox:
         self._owner = 0
         self._known: dict[str, int] = {}
         self._log: Any = None
+        self._patience = int(self.limits.deadline * 1000)
 
     def facts(self, request: Request) -> dict[str, Any]:
         """Compiles the template; ``{"random", "variables", "integers"}`` or ``{"error", "key", "line"}``."""
         with self._lock:
             try:
-                return self._ask(request, {"only": "facts"})
+                found: dict[str, Any] = _loads(self._ask(request, None, "facts")[1:].decode())
             except _Died as error:
-                return {"error": f"it was stopped: {error}", "key": "text", "line": None}
+                found = {"error": f"it was stopped: {error}", "key": "text", "line": None}
+            return found
+
+    def one(
+        self, request: Request, row: Mapping[str, Any], *, seed: int | None, share_random: bool, choices: bool = False
+    ) -> list[str] | str | None:
+        """Parts or answer choices of one row, or the text of an error. Arguments and errors as of :meth:`render`."""
+        with self._lock:
+            try:
+                answer = self._ask_one(request, row, seed, share_random, choices)
+            except _Died as error:
+                return f"it was stopped: {error}"
+        if answer[:1] == PARTS:
+            return answer[1:].decode("utf-8", "surrogatepass").split("\x1f")
+        outcome: list[str] | str | None = self._rows(request, answer)[0]
+        return outcome
+
+    def _ask_one(
+        self, request: Request, row: Mapping[str, Any], seed: int | None, share_random: bool, choices: bool
+    ) -> bytes:
+        key = self._known.get(request.digest) if self._owner == os.getpid() else None
+        try:
+            if key is not None and type(row) is dict and is_plain(row):
+                return self._exchange(share_random, key, choices, seed, row)
+        except BrokenPipeError:  # it ended while nobody asked anything of it
+            self.close()
+        except (RecursionError, ValueError):
+            raise TemplateError("the row is nested too deeply") from None
+        return self._ask(request, [_packed(row)], "choices" if choices else "parts", (seed,), share_random)
 
     def render(
         self, request: Request, rows: Sequence[Mapping[str, Any]], *, seeds: Sequence[int] | None, share_random: bool
@@ -104,68 +132,71 @@ class Sandbox:
             request: The template.
             rows: Values by name.
             seeds: A seed per row, for templates that use randomness.
-            share_random: Draw from, and advance, this process's global ``random`` as promptsource does.
+            share_random: Draw from this process's global ``random``, as promptsource does.
 
         Raises:
-            TemplateError: The template does not compile, or the worker died while it rendered.
+            TemplateError: The template does not compile, or a row cannot be handed to it.
         """
         made: list[Any] = []
         with self._lock:
-            for start, stop, texts, tagged in _batches(rows):
-                made += self._batch(
-                    request, texts, None if seeds is None else list(seeds[start:stop]), tagged, share_random
-                )
+            for start, packed in _batches(rows):
+                chosen = None if seeds is None else tuple(seeds[start : start + len(packed)])
+                made += self._batch(request, packed, chosen, share_random)
         return made
 
     def _batch(
-        self, request: Request, rows: list[str], seeds: Sequence[int] | None, tagged: bool, share_random: bool
+        self, request: Request, rows: list[bytes], seeds: tuple[int, ...] | None, share_random: bool
     ) -> list[Any]:
         made: list[Any] = []
         while len(made) < len(rows):
             part, chosen = rows[len(made) :], (None if seeds is None else seeds[len(made) :])
-            extra: dict[str, Any] = {"seeds": chosen, "tagged": tagged, "only": request.only}
-            if share_random:
-                extra["state"] = pack_state(random.getstate())
             try:
-                answer = self._ask(request, extra, part)
+                answer = self._ask(request, part, None, chosen, share_random)
             except _Died as error:
                 if len(part) > 1:  # one by one, to find the row that did it
                     for k, row in enumerate(part):
-                        made += self._batch(request, [row], chosen and chosen[k : k + 1], tagged, share_random)
+                        made += self._batch(request, [row], chosen and chosen[k : k + 1], share_random)
                     return made
                 return [*made, f"it was stopped: {error}"]
-            if "error" in answer:
-                raise TemplateError(f"template '{request.name}' does not compile: {answer['error']}")
-            if share_random:
-                for options in answer["draws"]:  # our generator makes the draws that the worker's copy made
-                    random.choice(range(options))
-            made += answer["rows"]
+            made += self._rows(request, answer)
         return made
 
-    def _ask(self, request: Request, extra: Mapping[str, Any], rows: list[str] | None = None) -> dict[str, Any]:
+    def _rows(self, request: Request, answer: bytes) -> list[Any]:
+        decoded = _loads(answer[1:].decode("utf-8", "surrogatepass"))
+        if "error" in decoded:
+            raise TemplateError(f"template '{request.name}' does not compile: {decoded['error']}")
+        rows: list[Any] = decoded["rows"]
+        return rows
+
+    def _ask(
+        self,
+        request: Request,
+        rows: list[bytes] | None,
+        only: str | None,
+        seeds: tuple[int | None, ...] | None = None,
+        share_random: bool = False,
+    ) -> bytes:
         self._start()
         key = self._known.get(request.digest)
+        new = None
         if key is None:
-            key = len(self._known)
-            extra = {**extra, "format": request.format, "body": dict(request.body)}
-        said = [f',"{name}":{_dumps(value)}' for name, value in extra.items() if value]
-        if rows is not None:
-            said.append(f',"rows":[{",".join(rows)}]')
-        text = f'{{"template":{key}{"".join(said)}}}'
+            key, new = len(self._known), (request.format, dict(request.body))
         try:
-            answer = self._exchange(text.encode("utf-8", "surrogatepass"))
+            answer = self._exchange(share_random, key, new, only, seeds, rows)
         except BrokenPipeError:  # it ended while nobody asked anything of it
             self.close()
-            return self._ask(request, extra, rows)
-        self._known[request.digest] = key
-        decoded: dict[str, Any] = _loads(answer.decode("utf-8", "surrogatepass"))
-        return decoded
+            return self._ask(request, rows, only, seeds, share_random)
+        if new is not None:
+            self._known[request.digest] = key
+        return answer
 
-    def _exchange(self, payload: bytes) -> bytes:
+    def _exchange(self, share_random: bool, *request: Any) -> bytes:
+        supply = Supply() if share_random else None
         try:
-            write_frame(self._stdin, payload)
-            ready = self._poll(int(self.limits.deadline * 1000))
-            answer = read_frame(self._stdout) if ready else None
+            write_frame(self._stdin, _dumps((*request, supply.block() if supply else None)))
+            answer = read_frame(self._stdout) if self._wait(self._patience) else None
+            if supply and answer is not None:
+                answer = self._with_draws(supply, answer)
         except BrokenPipeError:
             raise
         except BaseException:
@@ -173,9 +204,19 @@ class Sandbox:
             raise
         if answer is None:
             code = self.close()
-            why = f"the worker process ended (status {code})" if ready else f"no answer in {self.limits.deadline:g} s"
+            late = code in (None, -signal.SIGKILL)
+            why = f"no answer in {self.limits.deadline:g} s" if late else f"the worker process ended (status {code})"
             raise _Died(why)
         return answer
+
+    def _with_draws(self, supply: Supply, answer: bytes | None) -> bytes | None:
+        """Hands out the generator's state if it is asked for; the answer begins with the number of words used."""
+        if answer is not None and answer[:1] == DRAW:
+            write_frame(self._stdin, supply.state())
+            answer = read_frame(self._stdout) if self._wait(self._patience) else None
+        used = MAX_DRAWS + 1 if answer is None else int.from_bytes(answer[1:5], "little")
+        supply.settle(used if used <= MAX_DRAWS else 0)
+        return None if answer is None or used > MAX_DRAWS else answer[5:]
 
     def _start(self) -> None:
         if self._process is not None and self._owner == os.getpid():
@@ -194,9 +235,9 @@ class Sandbox:
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018 - both are pipes
         self._stdin, self._stdout = process.stdin.fileno(), process.stdout.fileno()
         self._process, self._owner, self._known = process, os.getpid(), {}
-        self._log, self._poll = log, _poller(self._stdout)
+        self._log, self._wait = log, waiter(self._stdout)
         atexit.register(self.close)
-        if not self._poll(60_000) or read_frame(self._stdout) is None:
+        if not self._wait(60_000) or read_frame(self._stdout) is None:
             log.seek(0)
             reason = log.read().decode("utf-8", "replace").strip().splitlines()
             self.close()
@@ -205,6 +246,7 @@ class Sandbox:
     def close(self) -> int | None:
         """Ends the worker process; the next request starts another. Returns its status."""
         process, self._process = self._process, None
+        self._known = {}
         if process is None or self._owner != os.getpid():
             return None
         atexit.unregister(self.close)
@@ -225,28 +267,28 @@ def shared_sandbox() -> Sandbox:
 
 
 _loads = json.JSONDecoder().decode
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_dumps = marshal.dumps
 
 
-def _batches(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, int, list[str], bool]]:
-    start, size, texts, tagged = 0, 0, list[str](), False
+def _batches(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, list[bytes]]]:
+    start, size, packed = 0, 0, list[bytes]()
     for k, row in enumerate(rows):
-        plain = is_plain(row)
-        if texts and (tagged == plain or len(texts) == _BATCH_ROWS or size > _BATCH_BYTES):
-            yield start, k, texts, tagged
-            start, size, texts = k, 0, []
-        tagged = not plain
-        texts.append(_dumps(row if plain else _tagged(row)))
-        size += len(texts[-1])
-    if texts:
-        yield start, len(rows), texts, tagged
+        if packed and (len(packed) == _BATCH_ROWS or size > _BATCH_BYTES):
+            yield start, packed
+            start, size, packed = k, 0, []
+        packed.append(_packed(row))
+        size += len(packed[-1])
+    if packed:
+        yield start, packed
 
 
-def _tagged(row: Mapping[str, Any]) -> Any:
+def _packed(row: Mapping[str, Any]) -> bytes:
     try:
-        return tag(row)
-    except (TypeError, RecursionError) as error:
-        raise TemplateError(str(error) or "the row is nested too deeply") from None
+        return pack_row(row)
+    except TypeError as error:
+        raise TemplateError(str(error)) from None
+    except (RecursionError, ValueError):
+        raise TemplateError("the row is nested too deeply") from None
 
 
 def _boot(limits: Limits) -> str:
@@ -260,11 +302,3 @@ def _environment() -> dict[str, str]:
     # Shared libraries of the interpreter may need these; a fixed hash seed keeps renderings equal between runs.
     kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
     return {"PYTHONHASHSEED": "0"} | {name: os.environ[name] for name in kept if name in os.environ}
-
-
-def _poller(descriptor: int) -> Any:
-    if not hasattr(select, "poll"):  # Windows: the worker's own limits remain
-        return lambda milliseconds: True
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return poll.poll

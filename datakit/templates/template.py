@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from datakit.core.errors import TemplateError
 from datakit.core.hashing import json_digest
-from datakit.templates.environment import Format
+from datakit.templates.environment import Format, begin
 from datakit.templates.render import Compiled, CompileError, Facts, explain, seeded
 from datakit.templates.sandbox import Request, Sandbox, shared_sandbox
 from datakit.templates.wire import FIXED
@@ -72,10 +72,11 @@ class Template:
     digest: str = field(init=False)
     _facts: Facts | None = field(init=False, repr=False, default=None)
     _compiled: Compiled | None = field(init=False, repr=False, default=None)
-    _requests: dict[str | None, Request] = field(init=False, repr=False, default_factory=dict)
+    _request: Request = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.digest = json_digest([self.format, dict(self.body)])
+        self._request = Request(self.digest, self.format, self.body, self.name)
 
     @property
     def key(self) -> str:
@@ -105,7 +106,7 @@ class Template:
     def _look(self, sandbox: Sandbox) -> Facts:
         if self.trusted:
             return self._compile().facts
-        found = sandbox.facts(self._request())
+        found = sandbox.facts(self._request)
         if "error" in found:
             raise self._error(found["error"])
         choices = found["choices"]
@@ -126,12 +127,11 @@ class Template:
             TemplateError: It does not compile, a column is missing (our format), an expression fails, or it was
                 stopped for its use of time or memory.
         """
-        return list(self._one(row, seed, None).parts)
+        return self._one(row, seed, choices=False) or []
 
     def get_answer_choices_list(self, row: Mapping[str, Any], *, seed: int | None = None) -> list[str] | None:
         """The answers to choose from for this row; None where the template names none. Raises as :meth:`apply`."""
-        choices = self._one(row, seed, "choices").choices
-        return None if choices is None else list(choices)
+        return self._one(row, seed, choices=True)
 
     def render(
         self, rows: Sequence[Mapping[str, Any]], *, seeds: Sequence[int] | None = None, sandbox: Sandbox | None = None
@@ -148,52 +148,57 @@ class Template:
         """
         if not rows:
             return []
-        outcomes = self._outcomes(rows, seeds, None, sandbox or shared_sandbox())
+        facts = self.facts(sandbox=sandbox)
+        if not facts.random:
+            seeds = None
+        if self.trusted:
+            outcomes = self._render_here(rows, seeds)
+        else:
+            box = sandbox or shared_sandbox()
+            outcomes = box.render(self._request, rows, seeds=seeds, share_random=facts.random and seeds is None)
         return [self._rendering(outcome, row) for outcome, row in zip(outcomes, rows, strict=True)]
 
-    def _one(self, row: Mapping[str, Any], seed: int | None, only: str | None) -> Rendering:
-        outcome = self._outcomes([row], None if seed is None else [seed], only, shared_sandbox())[0]
-        rendering = self._rendering(outcome, row)
-        if rendering.error is not None:
-            raise TemplateError(f"template '{self.name}' failed: {rendering.error}", where=self.origin or None)
-        return rendering
+    def _one(self, row: Mapping[str, Any], seed: int | None, *, choices: bool) -> list[str] | None:
+        facts = self._facts or self.facts()
+        outcome: Any
+        if self.trusted:
+            outcome = self._here(row, seed if facts.random else None, choices)
+            if type(outcome) is not str:
+                outcome = outcome[1 if choices else 0]
+        elif facts.random:
+            outcome = shared_sandbox().one(self._request, row, seed=seed, share_random=seed is None, choices=choices)
+        else:
+            outcome = shared_sandbox().one(self._request, row, seed=None, share_random=False, choices=choices)
+        if type(outcome) is str:
+            raise TemplateError(f"template '{self.name}' failed: {self._said(outcome, row)}", where=self.origin or None)
+        made: list[str] | None = outcome
+        return made
+
+    def _said(self, error: str, row: Mapping[str, Any]) -> str:
+        if self.format == "datakit" and error.startswith("UndefinedError"):
+            return f"{error}; the row has the columns {', '.join(sorted(map(str, row)))}"
+        return error
 
     def _rendering(self, outcome: Any, row: Mapping[str, Any]) -> Rendering:
         if isinstance(outcome, str):
-            if self.format == "datakit" and outcome.startswith("UndefinedError"):
-                outcome = f"{outcome}; the row has the columns {', '.join(sorted(map(str, row)))}"
-            return Rendering(error=outcome)
+            return Rendering(error=self._said(outcome, row))
         parts, choices, system = outcome
         if choices == FIXED and self._facts is not None:
             return Rendering(tuple(parts), self._facts.choices, system)
         return Rendering(tuple(parts), None if choices is None else tuple(choices), system)
 
-    def _outcomes(
-        self, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None, only: str | None, sandbox: Sandbox
-    ) -> list[Any]:
-        facts = self.facts(sandbox=sandbox)
-        if not facts.random:
-            seeds = None
-        if self.trusted:
-            return self._render_here(rows, seeds, only)
-        return sandbox.render(self._request(only), rows, seeds=seeds, share_random=facts.random and seeds is None)
+    def _render_here(self, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None) -> list[Any]:
+        chosen = seeds if seeds is not None else repeat(None)
+        return [self._here(row, seed, choices=False) for row, seed in zip(rows, chosen, strict=False)]
 
-    def _request(self, only: str | None = None) -> Request:
-        if only not in self._requests:
-            self._requests[only] = Request(self.digest, self.format, self.body, self.name, only)
-        return self._requests[only]
-
-    def _render_here(
-        self, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None, only: str | None
-    ) -> list[Any]:
-        compiled, made = self._compile(), list[Any]()
-        for row, seed in zip(rows, seeds if seeds is not None else repeat(None), strict=False):
-            try:
-                with seeded(seed):
-                    made.append(([], compiled.answer_choices(row), None) if only else compiled.render(row))
-            except Exception as error:  # whatever the template's expressions raise belongs to this row
-                made.append(explain(error))
-        return made
+    def _here(self, row: Mapping[str, Any], seed: int | None, choices: bool) -> Any:
+        compiled = self._compile()
+        begin()
+        try:
+            with seeded(seed):
+                return ([], compiled.answer_choices(row), None) if choices else compiled.render(row)
+        except Exception as error:  # whatever the template's expressions raise belongs to this row
+            return explain(error)
 
     def _compile(self) -> Compiled:
         if self._compiled is None:

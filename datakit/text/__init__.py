@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from datakit.text.normalise import normalise
 from datakit.text.script import Unit
-from datakit.text.shingles import ShingleSets, shingle_sets
+from datakit.text.shingles import ShingleSets, shingle_runs, shingle_sets
 
-__all__ = ["ShingleSets", "Unit", "normalise", "shingle_sets"]
+__all__ = ["ShingleSets", "Unit", "normalise", "shingle_runs", "shingle_sets"]

@@ -1,4 +1,4 @@
-"""Texts as sets of hashed shingles, a batch at a time in numpy.
+"""Texts as sets of hashed shingles.
 
 A shingle is a run of ``ngram`` units. Units are words, syllables or characters of the normalised text; under ``auto``
 every character decides for itself: a Latin word is one unit, a Hangul syllable or an ideograph is one, so a text with
@@ -10,39 +10,22 @@ Hashes are 64 bits wide: with 32 bits a million short rows would bring about a h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from datakit.text.column import Piece, TextColumn, Texts
+from datakit.text.kernel import concurrently, parts_of, rules
 from datakit.text.normalise import normalise
-from datakit.text.script import LETTER, MARK, SEPARATOR, SYMBOL, UNSPACED, Unit, character_class
+from datakit.text.script import Unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Codes: TypeAlias = NDArray[np.uint32]
     Hashes: TypeAlias = NDArray[np.uint64]
     Offsets: TypeAlias = NDArray[np.int64]
 
-__all__ = ["ShingleSets", "shingle_sets"]
-
-# Odd 64-bit constants (digits of pi and e): bases of the polynomials over a unit's characters and a shingle's units.
-_CHARACTER_BASE: Final = 0x243F6A8885A308D3
-_UNIT_BASE: Final = 0xB7E151628AED2A6B
-_WHOLE_TEXT: Final = 0x9E3779B97F4A7C15
-_BATCH_CHARACTERS: Final = 1 << 20
-
-_BREAK, _JOIN, _ALONE, _ATTACH = 0, 1, 2, 3
-# unit -> what characters of class SEPARATOR, LETTER, UNSPACED, MARK, SYMBOL do
-_ROLES: Final[dict[Unit, tuple[int, int, int, int, int]]] = {
-    "word": (_BREAK, _JOIN, _JOIN, _ATTACH, _ALONE),
-    "auto": (_BREAK, _JOIN, _ALONE, _ATTACH, _ALONE),
-    "syllable": (_BREAK, _ALONE, _ALONE, _ATTACH, _ALONE),
-    "char": (_BREAK, _ALONE, _ALONE, _ALONE, _ALONE),
-}
-_CLASSES: Final = (SEPARATOR, LETTER, UNSPACED, MARK, SYMBOL)
-_known_classes: dict[int, int] = {}
+__all__ = ["ShingleSets", "column_sets", "shingle_runs", "shingle_sets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +46,21 @@ class ShingleSets:
     def __getitem__(self, index: int) -> Hashes:
         return self.hashes[self.offsets[index] : self.offsets[index + 1]]
 
+    def take(self, which: Offsets) -> ShingleSets:
+        """Some of the sets, in the order given."""
+        import numpy as np
 
-def shingle_sets(texts: Sequence[str | None], *, ngram: int | None = 5, unit: Unit = "auto") -> ShingleSets:
+        sizes = np.diff(self.offsets)[which]
+        offsets = _offsets(sizes)
+        position = np.arange(int(offsets[-1])) + np.repeat(self.offsets[which] - offsets[:-1], sizes)
+        return ShingleSets(self.hashes[position], offsets)
+
+
+def shingle_sets(texts: Texts, *, ngram: int | None = 5, unit: Unit = "auto") -> ShingleSets:
     """Shingle sets of texts, in order; None has the empty set.
 
     Args:
-        texts: Raw texts; they are normalised here.
+        texts: Raw texts, as a list or an Arrow array; they are normalised here.
         ngram: Units per shingle, at least 1; None makes every text one shingle, its whole normalised self.
         unit: ``word``, ``char`` (code points), ``syllable`` (a letter with its marks) or ``auto`` (words where the
             script spaces them, syllables elsewhere).
@@ -76,129 +68,111 @@ def shingle_sets(texts: Sequence[str | None], *, ngram: int | None = 5, unit: Un
     Returns:
         64-bit hashes; they depend on neither machine, process nor Python version.
     """
+    return column_sets(TextColumn(texts), None, ngram=ngram, unit=unit)
+
+
+def shingle_runs(texts: Texts, *, ngram: int, unit: Unit = "auto") -> ShingleSets:
+    """As :func:`shingle_sets`, but every shingle in the order of the text, repeated ones too."""
+    return column_sets(TextColumn(texts), None, ngram=ngram, unit=unit, distinct=False)
+
+
+def column_sets(
+    column: TextColumn, rows: Offsets | None, *, ngram: int | None, unit: Unit, distinct: bool = True
+) -> ShingleSets:
+    """Shingle sets of some texts of a column (None: of all), in ascending order of their numbers."""
     import numpy as np
 
-    hashes: list[Hashes] = []
-    counts: list[Offsets] = []
-    for batch in _batches(texts):
-        found, owner = _batch_shingles(batch, ngram, unit)
-        order = np.lexsort((found, owner))
-        found, owner = found[order], owner[order]
-        new = np.ones(len(found), dtype=bool)
-        new[1:] = (found[1:] != found[:-1]) | (owner[1:] != owner[:-1])
-        hashes.append(found[new])
-        counts.append(np.bincount(owner[new], minlength=len(batch)).astype(np.int64))
-    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
-    if counts:
-        np.cumsum(np.concatenate(counts), out=offsets[1:])
-    return ShingleSets(np.concatenate(hashes) if hashes else np.zeros(0, np.uint64), offsets)
+    jobs = [_Job.of(piece, rows, ngram, unit, distinct=distinct) for piece in column.pieces]
+    parts = [(job, part) for job in jobs for part in job.parts]
+    found = list(concurrently(lambda part: part[0].work(part[1]), parts))
+    sizes = np.concatenate([job.sizes for job in jobs]) if jobs else np.zeros(0, dtype=np.int64)
+    sets = ShingleSets(_joined(found), _offsets(sizes))
+    slow = np.flatnonzero(np.concatenate([job.slow for job in jobs])) if jobs else np.zeros(0, dtype=np.int64)
+    if len(slow):
+        texts = [normalise(text) for job in jobs for text in job.slow_texts()]
+        late = _Job.of(TextColumn(texts).pieces[0], None, ngram, unit, distinct=distinct, trusted=True)
+        sets = _replaced(
+            sets, slow, ShingleSets(_joined([late.work(part) for part in late.parts]), _offsets(late.sizes))
+        )
+    absent = np.flatnonzero(~column.present() if rows is None else ~column.present()[rows])
+    return _replaced(sets, absent, ShingleSets(sets.hashes[:0], _offsets(absent * 0))) if len(absent) else sets
 
 
-def _batches(texts: Sequence[str | None]) -> Iterator[list[str | None]]:
-    batch: list[str | None] = []
-    size = 0
-    for text in texts:
-        normal = None if text is None else normalise(text)
-        batch.append(normal)
-        size += len(normal or "")
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _batch_shingles(texts: list[str | None], ngram: int | None, unit: Unit) -> tuple[Hashes, Offsets]:
-    """Hashes of all shingles of normalised texts, and the number of the text each belongs to."""
+def _offsets(sizes: Offsets) -> Offsets:
     import numpy as np
 
-    count = np.zeros(len(texts), dtype=np.int64)
-    shingles, owners = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
-    if ngram is not None:
-        shingles, owners, count = _rolled(["" if text is None else text for text in texts], ngram, unit)
-    short = np.array([i for i in np.flatnonzero(count < (ngram or 1)) if texts[i] is not None], dtype=np.int64)
-    if len(short):
-        codes, first = _code_points([texts[i] or "" for i in short])
-        alone = _mix(_segment_hashes(codes, first) ^ np.uint64(_WHOLE_TEXT))
-        shingles, owners = np.concatenate([shingles, alone]), np.concatenate([owners, short])
-    return shingles, owners
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
 
 
-def _rolled(texts: list[str], ngram: int, unit: Unit) -> tuple[Hashes, Offsets, Offsets]:
-    """Hashes of all full runs of ``ngram`` units, the text each belongs to, and the number of units of each text."""
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The wanted texts of one piece, and what the kernel says of them."""
+
+    piece: Piece
+    which: Offsets
+    how: tuple[Any, ...]
+    ngram: int
+    distinct: bool
+    parts: list[tuple[int, int]]
+    sizes: Offsets
+    slow: NDArray[np.uint8]
+
+    @classmethod
+    def of(
+        cls,
+        piece: Piece,
+        rows: Offsets | None,
+        ngram: int | None,
+        unit: Unit,
+        *,
+        distinct: bool,
+        trusted: bool = False,
+    ) -> _Job:
+        import numpy as np
+
+        which = np.arange(len(piece)) if rows is None else _inside(rows, piece)
+        parts = parts_of(_offsets(piece.offsets[which + 1] - piece.offsets[which])) if len(which) else []
+        how = rules(unit, ascii_only=piece.is_ascii(), trusted=trusted)
+        sizes, slow = np.zeros(len(which), dtype=np.int64), np.zeros(len(which), dtype=np.uint8)
+        return cls(piece, which, how, ngram or 0, distinct, parts, sizes, slow)
+
+    def work(self, part: tuple[int, int]) -> Hashes:
+        from datakit.text.compiled import sets
+
+        piece = self.piece
+        found: Hashes = sets(
+            piece.data, piece.offsets, self.which, *part, self.how, self.ngram, self.distinct, self.sizes, self.slow
+        )
+        return found
+
+    def slow_texts(self) -> list[str]:
+        return [self.piece.text(index) for index in self.which[self.slow > 0].tolist()]
+
+
+def _inside(rows: Offsets, piece: Piece) -> Offsets:
     import numpy as np
 
-    codes, first = _code_points(texts)
-    starts, inside = _unit_starts(codes, unit)
-    units = _segment_hashes(codes[inside], np.flatnonzero(starts[inside]))
-    owner = np.searchsorted(first, np.flatnonzero(starts), side="right") - 1
-    windows = max(len(units) - ngram + 1, 0)
-    rolled = np.zeros(windows, dtype=np.uint64)
-    for k in range(ngram):
-        rolled *= np.uint64(_UNIT_BASE)
-        rolled += units[k : k + windows]
-    last = owner[len(owner) - windows :]
-    within = owner[:windows] == last  # no shingle runs from one text into the next
-    return _mix(rolled[within]), last[within], np.bincount(owner, minlength=len(texts))
+    first, end = np.searchsorted(rows, [piece.start, piece.start + len(piece)])
+    return rows[first:end] - piece.start
 
 
-def _code_points(texts: list[str]) -> tuple[Codes, Offsets]:
-    """Code points of texts with a newline after each, and where each text begins."""
+def _joined(parts: list[Hashes]) -> Hashes:
     import numpy as np
 
-    joined = "\n".join([*texts, ""])
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32, copy=False)
-    lengths = np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts))
-    return codes, np.cumsum(lengths) - lengths
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
 
 
-def _unit_starts(codes: Codes, unit: Unit) -> tuple[Any, Any]:
-    """Masks over the code points: where a unit begins, and which code points are in a unit."""
+def _replaced(sets: ShingleSets, which: Offsets, by: ShingleSets) -> ShingleSets:
+    """Sets with those at ``which`` taken from elsewhere."""
     import numpy as np
 
-    role = np.array(_ROLES[unit], dtype=np.uint8)[_classes(codes)]
-    last = np.maximum.accumulate(np.where(role != _ATTACH, np.arange(len(role)), 0))
-    base = role[last]  # a mark counts as what it is attached to
-    base[base == _ATTACH] = _BREAK  # a mark at the very beginning is attached to nothing
-    before = np.concatenate([np.zeros(1, dtype=np.uint8), base[:-1]])
-    starts = (role == _ALONE) | ((role == _JOIN) & (before != _JOIN))
-    return starts, base != _BREAK
-
-
-def _classes(codes: Codes) -> Any:
-    import numpy as np
-
-    distinct = np.flatnonzero(np.bincount(codes, minlength=1))
-    table = np.zeros(int(distinct[-1]) + 1 if len(distinct) else 1, dtype=np.uint8)
-    for code in distinct.tolist():
-        known = _known_classes.get(code)
-        if known is None:
-            known = _known_classes[code] = character_class(code)
-        table[code] = known
-    return table[codes]
-
-
-def _segment_hashes(codes: Codes, starts: Offsets) -> Hashes:
-    """Hash of each run ``codes[starts[i]:starts[i + 1]]``: a polynomial over mixed code points, mixed once more."""
-    import numpy as np
-
-    if not len(starts):
-        return np.zeros(0, dtype=np.uint64)
-    lengths = np.diff(starts, append=len(codes))
-    position = np.arange(len(codes)) - np.repeat(starts, lengths)
-    powers = np.ones(int(lengths.max()), dtype=np.uint64)
-    powers[1:] = np.uint64(_CHARACTER_BASE)
-    np.multiply.accumulate(powers, out=powers)
-    terms = _mix(codes.astype(np.uint64) + np.uint64(1)) * powers[position]
-    return _mix(np.add.reduceat(terms, starts))
-
-
-def _mix(values: Hashes) -> Hashes:
-    """MurmurHash3's 64-bit finaliser, a bijection; multiplication wraps around."""
-    import numpy as np
-
-    values = values ^ (values >> np.uint64(33))
-    values = values * np.uint64(0xFF51AFD7ED558CCD)
-    values = values ^ (values >> np.uint64(33))
-    values = values * np.uint64(0xC4CEB9FE1A85EC53)
-    return values ^ (values >> np.uint64(33))
+    source = np.arange(len(sets))
+    source[which] = len(sets) + np.arange(len(which))
+    both = ShingleSets(
+        np.concatenate([sets.hashes, by.hashes]), np.concatenate([sets.offsets, sets.offsets[-1] + by.offsets[1:]])
+    )
+    return both.take(source)

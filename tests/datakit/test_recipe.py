@@ -124,3 +124,15 @@ def test_a_recipe_made_in_python_is_checked_too():
 def test_source_names_are_file_names(name):
     with pytest.raises(ValueError, match="becomes a file name"):
         DataRecipe.model_validate({"sources": {name: {"path": "a.csv"}}})
+
+
+def test_few_shot_templates_before_the_split_are_refused(tmp_path):
+    """Their examples would come from the rows that are to be test rows."""
+    steps = "    - template: {use: classify, shots: 2}\n    - split: {validation: 0.1, test: 0.15}\n"
+    start = WHOLE.index("    - filter:")
+    wrong = WHOLE[:start] + steps + WHOLE[WHOLE.index("model:") :]
+    with pytest.raises(RecipeError, match=r"r.yaml:13.*few-shot examples would come from the test split"):
+        read_data_recipe(write(tmp_path, wrong))
+    read_data_recipe(write(tmp_path, wrong.replace(", shots: 2", "")))
+    first, second = steps.splitlines(keepends=True)
+    read_data_recipe(write(tmp_path, wrong.replace(steps, second + first)))

@@ -34,6 +34,11 @@ arms:
 evaluate: {task: test, suite: pocket, limit: 12}
 """
 
+SHOUTING = """\
+def shouting(example):
+    return "shouting" if example.text.isupper() else None
+"""
+
 
 def examples() -> list[tuple[str, str]]:
     """Command and line; commands whose module is missing have none."""
@@ -72,7 +77,7 @@ def shell(line: str, folder: Path, environment: dict[str, str]) -> subprocess.Co
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
-    """tickets.csv, support.yaml, and the finished run runs/support with the arms full and lora."""
+    """tickets.csv, more.csv, mine.py, support.yaml, and the finished run runs/support with the arms full and lora."""
     from datakit import pocket
 
     if not (pocket.model_path() / "model.safetensors").is_file():
@@ -82,6 +87,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     header, _, rows = tickets.read_text(encoding="utf-8").partition("\n")
     tickets.write_text(header.replace("queue", "label") + "\n" + rows, encoding="utf-8")
     (folder / "support.yaml").write_text(RECIPE)
+    (folder / "more.csv").write_text(tickets.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "mine.py").write_text(SHOUTING)
     for line in ("datakit run support.yaml", "datakit build support.yaml -o runs/before --seed 2"):
         done = shell(line, folder, environment)
         assert done.returncode == 0, done.stdout + done.stderr

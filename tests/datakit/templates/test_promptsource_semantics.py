@@ -89,6 +89,28 @@ def test_choice_draws_from_the_global_generator_as_promptsource_does():
     assert random.random() == after
 
 
+def test_hundreds_of_draws_and_odd_numbers_of_options():
+    """More words of the generator than are handed over at once, and choices that take a second word."""
+    template = make("{% for k in range(300) %}{{ options | choice }} {% endfor %} ||| x")
+    for count in (1, 2, 3, 5, 8, 9, 64, 65):
+        options = list(range(count))
+        random.seed(count)
+        expected = " ".join(str(random.choice(options)) for _ in range(300))
+        after = random.random()
+        random.seed(count)
+        assert template.apply({"options": options})[0] == expected
+        assert random.random() == after
+
+
+def test_rows_of_a_batch_without_seeds_draw_one_after_another():
+    template = make("{{ options | choice }} ||| x")
+    options = list(range(7))
+    random.seed(3)
+    expected = [str(random.choice(options)) for _ in range(1000)]
+    random.seed(3)
+    assert [one.parts[0] for one in template.render([{"options": options}] * 1000)] == expected
+
+
 def test_a_choice_among_constants_is_drawn_for_every_row():
     template = make("{{ ['a', 'b', 'c'] | choice }} ||| {{ [1, 2] | choice }}")
     for seed in range(30):

@@ -8,7 +8,7 @@ import pytest
 
 from datakit.core.errors import TemplateError
 from datakit.templates import Template
-from datakit.templates.sandbox import Limits, Request, Sandbox
+from datakit.templates.sandbox import Limits, Request, Sandbox, shared_sandbox
 
 
 def make(jinja, answer_choices=None):
@@ -39,13 +39,20 @@ HOSTILE = {
     + "{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }} ||| x",
     "many pieces": "{% for a in range(99999) %}{% for b in range(9999) %}xxxxxxxxxx{% endfor %}{% endfor %} ||| x",
     "deep recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }} ||| x",
+    "endless draws": "{% for a in range(99999) %}{% for b in range(99999) %}{% set x = [text] | choice %}{% endfor %}"
+    "{% endfor %} ||| x",
+    "code of a generator": "{{ (text for text in [1]) }} ||| x",
+    "frame of a cycler": "{{ cycler.__init__.__globals__.os.popen('id').read() }} ||| x",
+    "attribute of self": "{{ self._TemplateReference__context.environment }}{{ self.__init__ }} ||| x",
+    "attribute by map": "{{ [text] | map(attribute='__class__') | list | first | attr('mro') }} ||| x",
+    "attribute by format_map": "{{ '{t.__class__.__mro__}'.format_map({'t': text}) }} ||| x",
     "big power": "{{ (7 ** (7 ** (7 ** 7))) | string | length }} ||| x",
 }
 
 
 @pytest.fixture(scope="module")
 def quick():
-    sandbox = Sandbox(Limits(seconds=0.7))
+    sandbox = Sandbox(Limits(seconds=0.4))
     yield sandbox
     sandbox.close()
 
@@ -69,6 +76,17 @@ def test_apply_stops_an_endless_loop_within_seconds():
     with pytest.raises(TemplateError, match=r"bad.yaml:3: template 'hostile' failed: .*3 seconds of CPU time"):
         make(ENDLESS + " ||| x").apply({"text": "a"})
     assert time.monotonic() - start < 60
+
+
+def test_apply_and_choices_are_stopped_too(quick, monkeypatch):
+    monkeypatch.setattr("datakit.templates.template.shared_sandbox", lambda: quick)
+    template = make("{% if n %}" + ENDLESS + "{% endif %}{{ text * n }} ||| x", "{{ 'a' * (10 ** n) }} ||| b")
+    assert template.apply({"text": "a", "n": 0}) == ["", "x"]
+    with pytest.raises(TemplateError, match=r"more than 0\.4 seconds of CPU time"):
+        template.apply({"text": "a", "n": 1})
+    with pytest.raises(TemplateError, match=r"memory|status"):
+        template.get_answer_choices_list({"text": "a", "n": 10})
+    assert template.get_answer_choices_list({"text": "a", "n": 0}) == ["a", "b"]
 
 
 def test_only_the_row_that_does_it_is_lost():
@@ -107,6 +125,29 @@ def test_a_killed_worker_is_started_again():
         sandbox.close()
 
 
+def test_apply_starts_a_killed_worker_again():
+    template = make("{{ text }} ||| b")
+    for k in range(3):
+        assert template.apply({"text": str(k)}) == [str(k), "b"]
+        process = shared_sandbox()._process
+        os.kill(process.pid, 9)
+        process.wait()
+    shared_sandbox().close()
+    assert template.apply({"text": "c"}) == ["c", "b"]
+    assert make("{{ text }}{{ text * (10 ** 9) }}").render([{"text": "a"}])[0].error
+    assert template.apply({"text": "d"}) == ["d", "b"]
+
+
+def test_a_row_that_is_nested_too_deeply_is_an_error():
+    template, deep = make("{{ text }} ||| b"), []
+    for _ in range(5000):
+        deep = [deep]
+    for _ in range(2):
+        with pytest.raises(TemplateError, match="nested too deeply"):
+            template.apply({"text": deep})
+        assert template.apply({"text": "c"}) == ["c", "b"]
+
+
 def test_a_worker_that_does_not_answer_is_killed():
     sandbox = Sandbox(Limits(seconds=600, deadline=0.5))
     try:
@@ -126,7 +167,7 @@ def test_a_request_that_cannot_be_said_leaves_the_sandbox_usable():
     sandbox = Sandbox()
     request = Request("d", "promptsource", {"jinja": "a ||| {{ x }}", "answer_choices": None}, "t")
     try:
-        with pytest.raises(TypeError):
+        with pytest.raises(ValueError, match="unmarshallable"):
             sandbox.render(request, [{"x": 1}], seeds=[object()], share_random=False)
         assert sandbox.render(request, [{"x": 1}], seeds=None, share_random=False)[0][0] == ["a", "1"]
     finally:

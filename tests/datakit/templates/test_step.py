@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -246,3 +247,87 @@ def test_removing_a_template_only_moves_its_own_rows(row, names, seed):
 def test_templates_share_the_rows_evenly():
     firsts = [preference(0, f"row {k}", ["a", "b", "c", "d"])[0] for k in range(4000)]
     assert all(900 < firsts.count(k) < 1100 for k in range(4))
+
+
+def split_table(count=40):
+    """Rows in groups of two and clusters of three; every fourth group is test, every fourth validation."""
+    examples = [replace(row, group=f"g{k // 2}") for k, row in enumerate(rows(count))]
+    sides = [("test", "validation", "train", "train")[k // 2 % 4] for k in range(count)]
+    table = to_table(examples).append_column("split", pa.array(sides))
+    return table.append_column("cluster", pa.array([f"c{k // 3}" for k in range(count)]))
+
+
+def shots_of(output):
+    """Row id to the ids of its examples, from the ledger."""
+    return {line["example_id"]: json.loads(line["evidence"])["shots"] for line in output.ledger.to_pylist()}
+
+
+def test_examples_come_from_the_train_side_and_never_from_group_or_cluster(make):
+    table = split_table()
+    output = make(["classify/short", "classify/plain"], shots=3, per_row=2).apply(table)
+    output.balance("template", table.num_rows)
+    facts = {row["id"]: row for row in table.to_pylist()}
+    parents = {row["id"]: row["parent"] or row["id"] for row in output.table.to_pylist()}
+    found = shots_of(output)
+    assert len(found) == 80
+    for id, shots in found.items():
+        own = facts[parents[id]]
+        assert len(set(shots)) == 3
+        for other in shots:
+            assert facts[other]["split"] == "train"
+            assert facts[other]["group"] != own["group"]
+            assert facts[other]["cluster"] != own["cluster"]
+    assert len({shot for shots in found.values() for shot in shots}) > 12
+
+
+def test_examples_are_turns_in_the_rows_own_wording_before_its_question(make):
+    table = split_table()
+    output = make(["classify/short", "classify/plain"], shots=2, system="Sort.").apply(table)
+    texts = dict(zip(table.column("id").to_pylist(), table.column("text").to_pylist(), strict=True))
+    labels = dict(zip(table.column("id").to_pylist(), table.column("label").to_pylist(), strict=True))
+    found = shots_of(output)
+    for row in output.table.to_pylist():
+        assert [turn["role"] for turn in row["messages"]] == ["system", *["user", "assistant"] * 3]
+        ends = "Category:" if row["template"].endswith("short") else texts[row["id"]]
+        asked = [turn["content"] for turn in row["messages"] if turn["role"] == "user"]
+        assert texts[row["id"]] in asked[-1]
+        assert asked[-1].endswith(ends)
+        for turn, other in zip(asked[:-1], found[row["id"]], strict=True):
+            assert texts[other] in turn
+            assert turn.endswith("Category:") == asked[-1].endswith("Category:")
+        answers = [turn["content"] for turn in row["messages"] if turn["role"] == "assistant"]
+        assert answers == [labels[id] for id in (*found[row["id"]], row["id"])]
+
+
+def test_the_order_of_rows_changes_no_examples(make):
+    table = split_table()
+    backwards = table.take(list(range(table.num_rows))[::-1])
+    step = lambda: make("classify/short", shots=3)  # noqa: E731
+    assert shots_of(step().apply(table)) == shots_of(step().apply(backwards))
+    assert shots_of(step().apply(table)) != shots_of(make("classify/short", shots=3, seed=1).apply(table))
+
+
+def test_too_few_examples_are_said(make):
+    step = make("classify/short", shots=60)
+    output = step.apply(split_table(16))
+    assert max(len(shots) for shots in shots_of(output).values()) < 8
+    assert any("16 rows with fewer than 60 examples" in note for note in step.notes())
+
+
+def test_one_of_several_system_prompts_by_row(make):
+    made, _ = run(make("classify/short", system=["Sort.", "Be brief."]), rows(40))
+    said = {one.id: one.messages[0].content for one in made}
+    assert set(said.values()) == {"Sort.", "Be brief."}
+    assert said == {
+        one.id: one.messages[0].content
+        for one in run(make("classify/short", system=["Be brief.", "Sort."]), rows(40)[::-1])[0]
+    }
+
+
+def test_rows_that_no_template_fits_are_named_in_the_card(make):
+    step = make("sms.yaml:only spam")
+    run(step, rows(20))
+    assert "no template fits sms.tsv:1, sms.tsv:3, sms.tsv:5, sms.tsv:7, sms.tsv:9 and 5 more, all in the ledger" in (
+        step.notes()
+    )
+    assert "`sms.yaml:only spam` rendered 10 rows" in step.notes()

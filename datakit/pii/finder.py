@@ -1,0 +1,189 @@
+"""What a scan or a step looks with: patterns of ours or Presidio's, and an engine for names where one is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from datakit.core.errors import StepError
+from datakit.pii.detect import MIN_SCORE, Detector, detector
+from datakit.pii.engine import load_engine
+from datakit.pii.span import Span, resolve_overlaps
+from datakit.pii.stock import Stock, stock
+
+__all__ = ["Finder", "Recognizers", "as_texts", "scan"]
+
+Recognizers: TypeAlias = Literal["datakit", "presidio"]
+_MANY: Final = 1 << 14  # texts held at a time
+
+
+class Finder:
+    """Finds personal data in texts.
+
+    Args:
+        languages: Of the texts; with Presidio's recognisers the first decides.
+        regions: See :func:`scan`, as for the others.
+        entities: Kinds of the patterns.
+        min_score: Findings below are left; None is 0.4, or 0 with Presidio's recognisers.
+        recognizers: ``datakit`` or ``presidio``.
+        engine: Model for names.
+        folder: Where a relative model folder is looked for.
+
+    Raises:
+        StepError: A setting that is not known.
+        MissingDependency: A library is not installed.
+    """
+
+    def __init__(
+        self,
+        languages: Sequence[str] = ("en",),
+        *,
+        regions: Sequence[str] | None = None,
+        entities: Sequence[str] | None = None,
+        min_score: float | None = None,
+        recognizers: Recognizers = "datakit",
+        engine: str | None = None,
+        folder: Path = Path(),
+    ) -> None:
+        self._stock = recognizers == "presidio"
+        self.min_score = (0.0 if self._stock else MIN_SCORE) if min_score is None else min_score
+        self._patterns: Stock | Detector
+        self._kinds: tuple[str, ...] | None = None
+        if self._stock:
+            if regions is not None:
+                raise StepError("'regions' do not go with Presidio's stock recognisers, which have their own")
+            self._patterns = stock(languages[0])
+            if entities is not None:
+                self._kinds = tuple(entities)
+                for name in self._kinds:
+                    if name not in self._patterns.entities:
+                        known = ", ".join(self._patterns.entities)
+                        raise StepError(f"Presidio's stock recognisers have no '{name}'", hint=f"They have {known}")
+        else:
+            kinds = None if entities is None else tuple(entities)
+            where = None if regions is None else tuple(regions)
+            self._patterns = detector(tuple(languages), where, kinds, self.min_score)
+        self._engine = None if engine is None else load_engine(engine, folder)
+
+    def raw(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Findings of each text; those of Presidio's recognisers as it gives them, overlapping, surest first."""
+        if not self._stock:
+            return self.many(texts)
+        found = self._admitted(texts)
+        if self._engine is not None:
+            found = [
+                [*patterns, *names] for patterns, names in zip(found, self._names(self._engine, texts), strict=True)
+            ]
+        return found
+
+    def many(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Disjoint findings of each text in its order; nothing the patterns know is left once they are replaced."""
+        if self._engine is None:
+            return self._pattern_spans(texts)
+        found = []
+        for text, names in zip(texts, self._names(self._engine, texts), strict=True):
+            patterns = self.one(text)
+            both = resolve_overlaps([*patterns, *names])
+            lost = [span for span in patterns if span not in both]
+            # A name that won may have hidden only a part of a number: both go.
+            found.append(_joined(both, lost))
+        return found
+
+    def one(self, text: str) -> list[Span]:
+        """Disjoint findings of the patterns alone."""
+        return self._pattern_spans([text])[0]
+
+    def _pattern_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        if not self._stock:
+            return self._patterns.many(texts)
+        left, open_ = list(texts), list(range(len(texts)))
+        found: list[list[Span]] = [[] for _ in texts]
+        while open_:
+            again = []
+            for number, spans in zip(open_, self._admitted([left[number] for number in open_]), strict=True):
+                if spans:
+                    for span in (new := resolve_overlaps(spans)):
+                        blank = "<" + "~" * (span.end - span.start - 2) + ">" if span.end - span.start > 1 else "~"
+                        left[number] = left[number][: span.start] + blank + left[number][span.end :]
+                    found[number] += new
+                    again.append(number)
+            open_ = again
+        return [sorted(spans, key=lambda span: span.start) for spans in found]
+
+    def _admitted(self, texts: Sequence[str]) -> list[list[Span]]:
+        kinds, least = self._kinds, self.min_score
+        return [
+            [span for span in spans if span.score >= least and (kinds is None or span.entity in kinds)]
+            for spans in self._patterns.many(texts)
+        ]
+
+    def _names(self, engine: Any, texts: Sequence[str]) -> list[list[Span]]:
+        return [[span for span in spans if span.score >= self.min_score] for spans in engine(texts)]
+
+
+def _joined(kept: list[Span], lost: list[Span]) -> list[Span]:
+    """The kept spans, each stretched over the lost ones that it overlaps; still disjoint."""
+    spans: list[Span] = []
+    for span in sorted([*kept, *lost], key=lambda span: span.start):
+        if spans and span.start < spans[-1].end:
+            last = spans[-1]
+            surer = max(last, span, key=lambda one: one.score)
+            spans[-1] = Span(surer.entity, last.start, max(last.end, span.end), surer.score)
+        else:
+            spans.append(span)
+    return spans
+
+
+def as_texts(texts: Any) -> list[str | None]:
+    """A list or an Arrow array of strings as a list.
+
+    Raises:
+        StepError: Something else.
+    """
+    values = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
+    for number, value in enumerate(values):
+        if value is not None and not isinstance(value, str):
+            raise StepError(f"text {number} is a {type(value).__name__}, not a string")
+    return values
+
+
+def scan(
+    texts: Any,
+    *,
+    language: str | Sequence[str] = "en",
+    entities: Sequence[str] | None = None,
+    min_score: float | None = None,
+    regions: Sequence[str] | None = None,
+    recognizers: Recognizers = "datakit",
+    engine: str | None = None,
+) -> list[list[Span]]:
+    """Finds personal data.
+
+    Args:
+        texts: A list or Arrow array of texts; None has no findings.
+        language: One language or several; they decide the regions where none are given.
+        entities: Kinds to look for, Presidio's names; by default all that fit the regions but dates and UUIDs.
+        min_score: Findings below are not reported; by default 0.4, with Presidio's recognisers 0.
+        regions: ISO 3166 codes of the countries whose phone numbers and documents are looked for.
+        recognizers: ``datakit``, or ``presidio`` for the findings and scores of its stock analyser without a model.
+        engine: Model for names, places and organisations: ``spacy:``, ``hf:`` or ``gliner:`` and a name or folder.
+
+    Returns:
+        Findings of each text: disjoint and in its order; with Presidio's recognisers as its analyser gives them.
+
+    Raises:
+        StepError: A language, region, entity or engine that is not known.
+        MissingDependency: A library is not installed.
+    """
+    values = as_texts(texts)
+    languages = (language,) if isinstance(language, str) else tuple(language)
+    finder = Finder(
+        languages, regions=regions, entities=entities, min_score=min_score, recognizers=recognizers, engine=engine
+    )
+    found: list[list[Span]] = []
+    for at in range(0, len(values), _MANY):
+        some = values[at : at + _MANY]
+        spans = iter(finder.raw([text for text in some if text]))
+        found += [next(spans) if text else [] for text in some]
+    return found
