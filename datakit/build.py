@@ -27,7 +27,7 @@ from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
 from datakit.dropped import DroppedRows
-from datakit.export import CardFacts, CardSource, CardStep, data_card, write_dataset
+from datakit.export import CardFacts, CardSource, CardStep, check_content, data_card, write_dataset
 from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
@@ -304,7 +304,7 @@ class _Build:
 
     def _write(self) -> BuildResult:
         table = self.streams[_TRAIN].table()
-        _check_content(table)
+        check_content(table)
         splits = by_split(table)
         others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
         facts = self._card_facts(others)
@@ -378,19 +378,6 @@ class _Build:
             "labels": {name: list(names) for name, names in self.labels.items()},
             "notes": [list(note) for note in self.notes],
         }
-
-
-def _check_content(table: pa.Table) -> None:
-    """A row of fields alone trains nothing."""
-    empty = pa.compute.and_(table.column("messages").is_null(), table.column("text").is_null())
-    count = pa.compute.sum(empty).as_py() or 0
-    if count:
-        first = table.filter(empty).column("origin")[0].as_py()
-        raise StepError(
-            f"{count} rows have neither text nor messages",
-            where=first,
-            hint="Map a column to text, to messages or to prompt and answer, or add a template step",
-        )
 
 
 class _CallableModule(ModuleType):

@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from datakit.core.errors import StepError
 from datakit.core.example import SCHEMA
 from datakit.core.storage import atomic_directory, write_table, write_text
 
-__all__ = ["SPLITS", "plain", "write_dataset"]
+__all__ = ["SPLITS", "check_content", "plain", "write_dataset"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -54,3 +55,20 @@ def write_dataset(
             write_text(temporary / name, text)
         write_text(temporary / "README.md", card(written, sizes))
     return {name: folder / "replay" / f"{name}.parquet" for name in replay}
+
+
+def check_content(table: pa.Table) -> None:
+    """Refuses rows of fields alone: they train nothing.
+
+    Raises:
+        StepError: A row has neither text nor messages.
+    """
+    empty = pa.compute.and_(table.column("messages").is_null(), table.column("text").is_null())
+    count = pa.compute.sum(empty).as_py() or 0
+    if count:
+        first = table.filter(empty).column("origin")[0].as_py()
+        raise StepError(
+            f"{count} rows have neither text nor messages",
+            where=first,
+            hint="Map a column to text, to messages or to prompt and answer, or add a template step",
+        )
