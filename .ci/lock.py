@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = "pii,train,eval,label,s3,dev"
+EXTRAS = "pii,train,eval,label,s3,semantic,dev"
 # A range or a bare "torch" brings several GB of CUDA libraries where the default index has such a build.
 PINNED = ("torch==2.13.0",)
 HEADER = """\

@@ -34,7 +34,7 @@ FORMAT = 1
 #: Of runs and arms, which become folders.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
-TOP_LEVEL = ("format", "name", "seeds", "data", "model", "chat", "arms", "evaluate", "hub", "network")
+TOP_LEVEL = ("format", "name", "seeds", "data", "model", "chat", "arms", "stages", "evaluate", "hub", "network")
 
 STEPS = Registry(
     "datakit.steps",

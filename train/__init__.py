@@ -1,10 +1,11 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Replay
+from train.config import Arm, Every, Replay
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
 from train.loop import Probe
+from train.merge import merge_adapter
 from train.preflight import marked
 from train.prepare import Prepared, prepare
 
@@ -12,6 +13,7 @@ __all__ = [
     "Arm",
     "Diverged",
     "Event",
+    "Every",
     "Finished",
     "OutOfMemory",
     "Preflight",
@@ -26,5 +28,6 @@ __all__ = [
     "Validated",
     "fit",
     "marked",
+    "merge_adapter",
     "prepare",
 ]

@@ -15,12 +15,13 @@ from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
 from train.errors import TrainError
 from train.journal import Journal
+from train.keeping import CHECKPOINTS
 from train.manifest import FORMAT, Facts, card, manifest
 
-__all__ = ["check_output", "save"]
+__all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
 
 MANIFEST = "train.json"
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -50,39 +51,81 @@ def check_output(output: Path) -> None:
 
 
 def save(
-    model: Any, adapter: Adapter, *, base: Path, output: Path, log: Path, facts: Facts, journal: Journal, dtype: Any
+    model: Any,
+    adapter: Adapter,
+    *,
+    base: Path,
+    output: Path,
+    log: Path,
+    facts: Facts,
+    journal: Journal,
+    dtype: Any,
+    checkpoints: Path,
 ) -> None:
     """Writes weights, tokenizer, manifest, model card and log; the folder appears whole or not at all.
 
     Args:
         model: Trained.
         adapter: Writes the weights.
-        base: Folder of the model it came from; the tokenizer's files are copied from there as they are.
+        base: Folder of the model it came from.
         output: Where the folder shall stand.
         log: The log written while training; it moves into the folder.
         facts: For the manifest.
         journal: For the manifest.
         dtype: Of the saved weights of a full model: that of the base, so that both are compared alike.
+        checkpoints: Folder of the states kept on the way, if any; it moves into the folder.
     """
     import torch
 
     with atomic_directory(output) as folder:
-        if adapter.trains_base:
-            model = model.to(dtype)
-        _set_stop_tokens(model, facts.stop_tokens)
-        with no_progress_bars(), _system_errors():
-            adapter.save(model, folder)
-        for name in _TOKENIZER_FILES:
-            if (base / name).is_file():
-                shutil.copyfile(base / name, folder / name)
+        write_weights(model, adapter, base=base, folder=folder, stops=facts.stop_tokens, dtype=dtype)
+        if checkpoints.is_dir():
+            checkpoints.rename(folder / CHECKPOINTS)
         peak = torch.cuda.max_memory_allocated() if model.device.type == "cuda" else None
         content = manifest(facts, journal, folder=folder, peak_memory=peak)
         write_json(folder / MANIFEST, content, format=FORMAT)
         write_text(folder / "README.md", card(facts, content))
-        for file in folder.glob("*.safetensors"):
-            shutil.copymode(folder / MANIFEST, file)  # safetensors writes files that only their owner may read
         shutil.copyfile(log, folder / "log.jsonl")
     log.unlink()
+
+
+def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, stops: list[int], dtype: Any) -> None:
+    """Writes what was trained, and the tokenizer, into a folder; the model in memory stays as it was.
+
+    Args:
+        model: Trained, or on its way.
+        adapter: Writes the weights.
+        base: Folder of the model it came from; the tokenizer's files are copied from there as they are.
+        folder: Empty.
+        stops: Ids that end an answer.
+        dtype: Of the saved weights of a full model.
+    """
+    _set_stop_tokens(model, stops)
+    with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
+        adapter.save(model, folder)
+    for name in TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    written = next(file for file in folder.iterdir() if file.suffix == ".json")
+    for file in folder.glob("*.safetensors"):
+        shutil.copymode(written, file)  # safetensors writes files that only their owner may read
+
+
+@contextlib.contextmanager
+def _stored_as(model: Any, dtype: Any) -> Iterator[None]:
+    """The parameters in the data type they are saved in while the block runs; the float32 ones come back unrounded."""
+    masters = {
+        parameter: parameter.data
+        for parameter in (model.parameters() if dtype is not None else ())
+        if parameter.is_floating_point() and parameter.dtype != dtype
+    }
+    for parameter, data in masters.items():
+        parameter.data = data.to(dtype)
+    try:
+        yield
+    finally:
+        for parameter, data in masters.items():
+            parameter.data = data
 
 
 @contextlib.contextmanager

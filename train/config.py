@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
 
-__all__ = ["Arm", "Replay"]
+__all__ = ["Arm", "Every", "Replay"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -30,6 +30,18 @@ class Replay(BaseModel):
 
     source: str = Field(alias="from", min_length=1)
     share: float = Field(default=0.05, gt=0, lt=1)
+
+
+class Every(BaseModel):
+    """Checkpoints at a fixed distance.
+
+    Attributes:
+        every: Optimizer steps from one to the next.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: Count
 
 
 class Arm(BaseModel):
@@ -56,6 +68,7 @@ class Arm(BaseModel):
         precision: ``bfloat16`` computes in bfloat16 while what is trained stays float32; ``auto`` takes it on a GPU
             that has it and float32 everywhere else.
         replay: General data to mix in.
+        checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +90,7 @@ class Arm(BaseModel):
     max_length: Annotated[int, Field(ge=2)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     replay: Replay | None = None
+    checkpoints: Count | Every | None = None
 
     @model_validator(mode="before")
     @classmethod

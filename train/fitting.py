@@ -16,11 +16,12 @@ from datakit.core.hashing import tree_digest
 from datakit.core.require import require
 from datakit.core.storage import storage_errors
 from train.adapters import Adapter, adapter_named
-from train.checkpoint import check_output, save
+from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
+from train.keeping import Keeper, kept_steps
 from train.loop import Probe, memory_errors, run_steps
 from train.manifest import Facts, data_digest
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
@@ -137,12 +138,36 @@ def _train(
     report(_started(facts))
     pad = ready.stop_tokens[0]
     validation = batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad)
-    journal = run_steps(
-        model, stream, validation, arm, steps=facts.steps, pad=pad, bfloat16=bfloat16, probe=probe, report=report
-    )
-    check_changed(before, model)
     stored = getattr(torch, stored_dtype(ready.folder))
-    save(model, adapter, base=ready.folder, output=output, log=log, facts=facts, journal=journal, dtype=stored)
+
+    def write(folder: Path) -> None:
+        write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
+
+    with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
+        journal = run_steps(
+            model,
+            stream,
+            validation,
+            arm,
+            steps=facts.steps,
+            pad=pad,
+            bfloat16=bfloat16,
+            probe=probe,
+            keeper=keeper,
+            report=report,
+        )
+        check_changed(before, model)
+        save(
+            model,
+            adapter,
+            base=ready.folder,
+            output=output,
+            log=log,
+            facts=facts,
+            journal=journal,
+            dtype=stored,
+            checkpoints=keeper.folder,
+        )
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return TrainResult(
         folder=output,

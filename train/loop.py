@@ -13,6 +13,7 @@ from train.data import Batch, Stream, batches
 from train.errors import OutOfMemory
 from train.events import Event
 from train.journal import Journal
+from train.keeping import Keeper
 from train.losses import nll_sum
 from train.masking import Row
 from train.schedules import rate_factor, warmup_steps
@@ -37,6 +38,7 @@ def run_steps(
     pad: int,
     bfloat16: bool = False,
     probe: Probe | None = None,
+    keeper: Keeper | None = None,
     report: Callable[[Event], None] = lambda event: None,
 ) -> Journal:
     """Trains the parameters that have ``requires_grad``, in place.
@@ -50,6 +52,7 @@ def run_steps(
         pad: Token id to pad with.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
         probe: Called at every validation.
+        keeper: Saves the weights after the steps it names.
         report: Receives StepDone and Validated.
 
     Raises:
@@ -62,6 +65,7 @@ def run_steps(
     warmup = warmup_steps(arm.warmup, steps)
     log_every = 1 if model.device.type == "cpu" else _LOG_EVERY
     journal = Journal(steps, report)
+    kept = keeper.steps if keeper else frozenset()
     _validate(model, validation, journal, step=0, bfloat16=bfloat16, probe=probe)
 
     for step, rows in enumerate(itertools.islice(stream, steps), start=1):
@@ -71,10 +75,14 @@ def run_steps(
         nll = _backward(model, rows, batch_size=arm.batch_size, pad=pad, bfloat16=bfloat16)
         norm = clip_grad_norm_(parameters, arm.clip or math.inf)
         journal.count(rows, nll)
-        if step % log_every == 0 or step == steps:
+        if step % log_every == 0 or step == steps or step in kept:
             journal.log(step, learning_rate=rate, norm=norm)  # before the update: a NaN stays out of the weights
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if keeper and step in kept:
+            journal.pause()
+            keeper(step)
+            journal.resume()
         if step % stream.steps_per_epoch == 0 or step == steps:
             _validate(model, validation, journal, step=step, bfloat16=bfloat16, probe=probe)
     return journal

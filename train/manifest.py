@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest, file_digest
 from train.config import Arm
+from train.keeping import CHECKPOINTS
 
 if TYPE_CHECKING:
     from train.journal import Journal
@@ -104,8 +105,15 @@ def manifest(facts: Facts, journal: Journal, *, folder: Path, peak_memory: int |
         "device": facts.device,
         "precision": facts.precision,
         "versions": _versions(),
+        "checkpoints": _kept(folder / CHECKPOINTS),
         "history": journal.history,
     }
+
+
+def _kept(folder: Path) -> list[dict[str, Any]]:
+    """The states kept on the way: their step, and their folder within the model's."""
+    found = sorted(entry for entry in folder.glob("step-*") if entry.is_dir())
+    return [{"step": int(entry.name.removeprefix("step-")), "folder": f"{CHECKPOINTS}/{entry.name}"} for entry in found]
 
 
 def _versions() -> dict[str, str]:

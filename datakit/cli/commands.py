@@ -45,4 +45,6 @@ COMMANDS: dict[str, CommandEntry] = {
     "train": CommandEntry("Model", "train", "Train one arm on a built dataset."),
     "eval": CommandEntry("Model", "eval", "Evaluate a model on a suite and keep the log."),
     "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),
+    "curve": CommandEntry("Model", "curve", "Gain and forgetting over checkpoints or number of examples."),
+    "recover": CommandEntry("Model", "recover", "Say whether a lost skill is gone or only hidden."),
 }

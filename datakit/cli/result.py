@@ -22,10 +22,11 @@ def show(result: Run, *, quiet: bool = False, forgotten: int = 1) -> None:
     """
     from rich.markup import escape
 
+    from evalkit.report.stage_figure import stage_lines
     from evalkit.report.terminal import lines
 
     out = console(quiet=quiet)
-    for line in lines(result.report, count=forgotten):
+    for line in [*stage_lines(result.report.stages), *lines(result.report, count=forgotten)]:
         out.print(escape(line), soft_wrap=True)
     folder = result.folder
     out.print(f"[bold]report   [/bold] {escape(str(folder / 'report.html'))} · pull request: report.md", soft_wrap=True)

@@ -39,7 +39,7 @@ def load_embedder(name: str, folder: Path = Path()) -> Embedder:
         MissingDependency: The folder needs model2vec, which is not installed.
     """
     if (folder / name).is_dir():
-        model: Embedder = require("model2vec", extra="dev").StaticModel.from_pretrained(str(folder / name))
+        model: Embedder = require("model2vec", extra="semantic").StaticModel.from_pretrained(str(folder / name))
         return model
     module, _, attribute = name.partition(":")
     try:

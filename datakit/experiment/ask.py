@@ -15,8 +15,7 @@ from datakit.core.example import Example, Message, from_table
 from datakit.core.require import require
 from datakit.core.storage import read_json, read_table
 from datakit.experiment.layout import FORMAT, Layout
-from datakit.experiment.models import resolve_model
-from datakit.experiment.recipe import read_recipe
+from datakit.experiment.opened import base_of, recipe_of
 
 __all__ = ["Answers", "answer", "example_prompt", "models"]
 
@@ -36,15 +35,6 @@ class Answers:
     gold: str | None = None
 
 
-def _base(layout: Layout) -> Path:
-    """The base of a run: resolved as the recipe's folder did, from the manifest's copy of the recipe."""
-    manifest = read_json(layout.manifest, format=FORMAT)
-    if "recipe_folder" not in manifest:
-        raise DatakitError("the run has data, but no model yet", where=layout.root, hint="Run its recipe to the end")
-    recipe = read_recipe(layout.recipe, folder=(layout.root / manifest["recipe_folder"]).resolve())
-    return resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
-
-
 def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     """Name, model and tokenizer of the base and of every trained cell, loaded one after another.
 
@@ -57,7 +47,7 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     def load(folder: Path) -> Any:
         return load_model(folder, dtype=stored_dtype(folder) if device == "cuda" else "float32", device=device)
 
-    base = _base(layout)
+    base = base_of(recipe_of(layout))
     tokenizer = load_tokenizer(base)
     model = load(base)
     yield "base", model, tokenizer

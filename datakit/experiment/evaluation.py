@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["beside", "evaluate_cells", "few_shot", "few_shot_name", "suites", "wanted_tasks"]
+__all__ = ["beside", "evaluate_cells", "evaluate_model", "few_shot", "few_shot_name", "suites", "wanted_tasks"]
 
 
 def _general(recipe: Recipe) -> Suite | None:
@@ -31,7 +31,6 @@ def _general(recipe: Recipe) -> Suite | None:
 
 
 def _task(recipe: Recipe, layout: Layout) -> Suite | None:
-    from evalkit.owntask import data_task
     from evalkit.suite import Suite, load_suite
 
     wanted = recipe.evaluate.task
@@ -40,16 +39,33 @@ def _task(recipe: Recipe, layout: Layout) -> Suite | None:
     if wanted != "test":
         tasks = load_suite([wanted] if isinstance(wanted, str) else list(wanted)).tasks
         return Suite("task", tuple(replace(task, kind="gain") for task in tasks), "The tasks of the recipe.")
+    private = any(source.private for source in recipe.data.sources.values())
+    if recipe.stages:
+        own = tuple(
+            _rows_task(recipe, place, stage.name, private=private)
+            for stage, place in zip(recipe.stages, _places(recipe, layout), strict=True)
+        )
+        return Suite(name="task", tasks=own, description="The test rows of every stage.")
+    task = _rows_task(recipe, layout, "task", private=private)
+    return Suite(name="task", tasks=(task,), description="The built test split.")
+
+
+def _places(recipe: Recipe, layout: Layout) -> list[Layout]:
+    """Where the test rows of the user's tasks lie: in each stage's folder, or in the run's."""
+    return [layout.stage(at, stage.name) for at, stage in enumerate(recipe.stages, 1)] or [layout]
+
+
+def _rows_task(recipe: Recipe, layout: Layout, name: str, *, private: bool) -> SuiteTask:
+    from evalkit.owntask import data_task
+
     files = layout.split("test")
     if not files:
         raise DatakitError(
-            "the built dataset has no test rows to measure the gain on",
+            "there are no test rows to measure the gain on",
             where=layout.data,
             hint="Add test to the split step, or set evaluate.task",
         )
-    private = any(source.private for source in recipe.data.sources.values())
-    task = data_task(files[0], chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
-    return Suite(name="task", tasks=(task,), description="The built test split.")
+    return data_task(files[0], name=name, chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
 
 
 def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
@@ -74,8 +90,11 @@ def few_shot(recipe: Recipe, layout: Layout) -> Suite | None:
         return None
     if recipe.evaluate.task != "test":
         return replace(task, tasks=tuple(replace(one, num_fewshot=shots) for one in task.tasks))
-    source = replace(task.tasks[0].source, examples=layout.split("train")[0])  # type: ignore[type-var]
-    return replace(task, tasks=(replace(task.tasks[0], source=source, num_fewshot=shots),))
+    own = []
+    for one, place in zip(task.tasks, _places(recipe, layout), strict=True):
+        source = replace(one.source, examples=place.split("train")[0])  # type: ignore[type-var]
+        own.append(replace(one, source=source, num_fewshot=shots))
+    return replace(task, tasks=tuple(own))
 
 
 def few_shot_name(recipe: Recipe) -> str:
@@ -104,17 +123,32 @@ def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
     return found
 
 
-def _evaluate(
+def evaluate_model(
     session: Session,
     wanted: Sequence[Suite],
     name: str,
     adapter: Path | None,
     recipe: Recipe,
-    layout: Layout,
+    into: Path,
     listen: Listener,
     *,
-    finish: Callable[[EvalLog, Suite, int | None], EvalLog],
+    finish: Callable[[EvalLog, Suite, int | None], EvalLog] | None = None,
 ) -> float:
+    """Writes the logs of one model.
+
+    Args:
+        session: Its base, or itself.
+        wanted: Suites.
+        name: For reports.
+        adapter: Laid over the session's model.
+        recipe: Says how many items.
+        into: Folder of the logs; those of other suites leave it.
+        listen: Hears what happens.
+        finish: Adds what only this moment can measure; told of log, suite and limit.
+
+    Returns:
+        Seconds, 0 where everything was stored.
+    """
     seconds = 0.0
     written: set[str] = set()
     for suite in wanted:
@@ -124,11 +158,12 @@ def _evaluate(
 
         limit = recipe.evaluate.limit if suite.name != "task" else None
         log: EvalLog = session.evaluate(suite, adapter=adapter, label=name, limit=limit, progress=heard)
-        log = finish(log, suite, limit)
-        written.add(log.write(layout.evaluation(name)).stem)
+        if finish is not None:
+            log = finish(log, suite, limit)
+        written.add(log.write(into).stem)
         if log.header.recorded["stored"] < len(suite.tasks):
             seconds += float(log.header.recorded["seconds"])
-    drop_suites(layout.evaluation(name), kept=written)
+    drop_suites(into, kept=written)
     minutes, rest = divmod(round(seconds), 60)
     took = "stored" if seconds == 0.0 else f"{minutes}:{rest:02d}"
     listen(Event("evaluate", name, f"{name:<12} {took}", 1.0))
@@ -168,10 +203,10 @@ def evaluate_cells(
 
     for cell in trained:
         check_tuned(cell.folder, base.folder)
-    took["base"] = _evaluate(base, wanted, "base", None, recipe, layout, listen, finish=of_base)
+    took["base"] = evaluate_model(base, wanted, "base", None, recipe, layout.evaluation("base"), listen, finish=of_base)
     if prompted := few_shot(recipe, layout):
         name = few_shot_name(recipe)
-        took[name] = _evaluate(base, [prompted], name, None, recipe, layout, listen, finish=_as_is)
+        took[name] = evaluate_model(base, [prompted], name, None, recipe, layout.evaluation(name), listen)
     for cell in sorted(trained, key=lambda entry: not entry.adapter):
         name = cell.cell.name
         session = base if cell.adapter else Session(cell.folder, chat=recipe.chat, offline=recipe.offline)
@@ -190,13 +225,11 @@ def evaluate_cells(
             return with_notes(log, notes)
 
         adapter = cell.folder if cell.adapter else None
-        took[name] = _evaluate(session, wanted, name, adapter, recipe, layout, listen, finish=of_tuned)
+        took[name] = evaluate_model(
+            session, wanted, name, adapter, recipe, layout.evaluation(name), listen, finish=of_tuned
+        )
     base.unload()
     for name, folder in others.items():
         session = Session(folder, chat=recipe.chat, offline=recipe.offline)
-        took[name] = _evaluate(session, wanted, name, None, recipe, layout, listen, finish=_as_is)
+        took[name] = evaluate_model(session, wanted, name, None, recipe, layout.evaluation(name), listen)
     return took
-
-
-def _as_is(log: EvalLog, suite: Suite, limit: int | None) -> EvalLog:
-    return log

@@ -42,6 +42,14 @@ class Layout:
         """Logs of a cell, or of ``base``."""
         return self.root / "evals" / cell
 
+    def curve(self, cell: str) -> Path:
+        """Logs of a cell's checkpoints, a folder per step."""
+        return self.root / "curves" / cell
+
+    def stage(self, number: int, name: str) -> Layout:
+        """The part of the run that one stage trains, laid out like a run; counted from 1."""
+        return Layout(self.root / "stages" / f"{number:02}-{name}")
+
     def split(self, name: str) -> list[Path]:
         """Parquet files of a split, in order; empty where there is none."""
         return sorted(self.data.glob(f"{name}-*.parquet"))

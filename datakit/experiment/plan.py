@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +22,13 @@ from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.needs import Need, check_needs, needs
 from datakit.experiment.recipe import Recipe
+from datakit.experiment.stages import stage_parts
 from datakit.experiment.suite_items import suite_items, wanted_suite
 
 if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.suite import Suite
+    from train import Arm
 
 __all__ = ["Plan", "check"]
 
@@ -71,13 +73,22 @@ class _Measured:
     disk: int = 0
 
 
-def _measure_training(recipe: Recipe, model: Path, layout: Layout, scratch: Path) -> _Measured:
+def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layout]]:
+    """What is trained on which rows: the arms on all of them, or each stage on its own."""
+    if not recipe.stages:
+        return [(recipe.arms, layout)]
+    return list(zip((stage.arms for stage in recipe.stages), stage_parts(recipe, layout), strict=True))
+
+
+def _measure_training(
+    recipe: Recipe, model: Path, parts: Sequence[tuple[Mapping[str, Arm], Layout]], scratch: Path
+) -> _Measured:
     """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
     from train import Event, Preflight, fit
 
     total = _Measured()
-    for name, arm in recipe.arms.items():
+    for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
         steps = 0
 
         def heard(event: Event) -> None:
@@ -88,12 +99,12 @@ def _measure_training(recipe: Recipe, model: Path, layout: Layout, scratch: Path
         short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
         replay = {}
         if arm.replay is not None:
-            replay = {arm.replay.source: layout.data / "replay" / f"{arm.replay.source}.parquet"}
+            replay = {arm.replay.source: place.data / "replay" / f"{arm.replay.source}.parquet"}
         output = scratch / name
         result = fit(
             short,
             model=model,
-            data=layout.data,
+            data=place.data,
             output=output,
             chat=recipe.chat,
             replay=replay,
@@ -193,11 +204,13 @@ def _check(recipe: Recipe) -> Plan:
             )
         if not built.splits.get("train"):
             raise DatakitError("no row is left to train on", where=recipe.path)
+        parts = _parts(recipe, layout)
         wanted = suites(recipe, layout)
-        measured = _measure_training(recipe, model, layout, Path(name))
+        measured = _measure_training(recipe, model, parts, Path(name))
         count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
         session = Session(model, chat=recipe.chat, offline=recipe.offline)
-        seconds = _measure_evaluation(recipe, wanted, session, 1 + len(cells(recipe)))
+        models = 1 + len(cells(recipe)) * max(len(recipe.stages), 1)
+        seconds = _measure_evaluation(recipe, wanted, session, models)
         return Plan(
             built=built,
             preview=measured.preview,

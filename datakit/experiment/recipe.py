@@ -17,6 +17,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.errors import RecipeError
 from datakit.core.require import own_package
 from datakit.core.yaml import Document
+from datakit.experiment.stage import Stage, read_stages
 from datakit.recipe import NAME, DataRecipe, read_data_recipe, recipe_error
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Recipe:
         model: The base, as written.
         chat: Rendering of messages, the same in training and evaluation.
         arms: Name to arm, in the order of the file; grids unexpanded.
+        stages: Tasks trained one after another, in the order of the file; empty where all rows are one task.
         evaluate: What is measured.
         hub: Folder in which ``org/name`` is looked up first, absolute.
         offline: ``network: never``.
@@ -119,6 +121,7 @@ class Recipe:
     model: str
     chat: ChatSettings
     arms: Mapping[str, Arm]
+    stages: tuple[Stage, ...]
     evaluate: Evaluate
     hub: Path | None
     offline: bool
@@ -183,6 +186,13 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
             where=document.where(("evaluate", "task")),
             hint="Add '- split: {validation: 0.1, test: 0.15}' to data.steps, or set evaluate.task",
         )
+    stages = read_stages(document, data, arms)
+    if stages and head.evaluate.task != "test":
+        raise RecipeError(
+            "with stages the task is each stage's own test rows",
+            where=document.where(("evaluate", "task")),
+            hint="Write evaluate.task: test, or leave it out",
+        )
     folder = path.parent if folder is None else folder
     return Recipe(
         path=path,
@@ -193,6 +203,7 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
         model=head.model,
         chat=head.chat,
         arms=arms,
+        stages=stages,
         evaluate=head.evaluate,
         hub=None if head.hub is None else (folder / head.hub).resolve(),
         offline=head.network == "never",

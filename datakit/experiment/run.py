@@ -21,6 +21,7 @@ from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.needs import check_needs
 from datakit.experiment.recipe import Recipe, read_recipe
+from datakit.experiment.stages import drop_stages, run_stages, write_stages
 from datakit.experiment.stale import drop_stale, drop_unlike
 from datakit.experiment.suite_items import suite_items, wanted_suite
 from datakit.experiment.summary import build_lines
@@ -30,9 +31,9 @@ from datakit.ledger import StepCount
 if TYPE_CHECKING:
     from evalkit.report import Report
 
-__all__ = ["Run", "run", "write"]
+__all__ = ["Run", "build_data", "claim_run", "record", "run", "write"]
 
-_WRITES = ("models", "evals", "report.html", "report.md", "report.json")
+_WRITES = ("models", "evals", "examples", "stages", "report.html", "report.md", "report.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,13 @@ class Run:
     report: Report
 
 
-def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
+def build_data(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
+    """Builds the data of a run; one process at a time.
+
+    Raises:
+        DatakitError: No row is left to train on.
+    """
+
     def heard(count: StepCount) -> None:
         listen(Event("build", count.name, f"{count.name} {count.rows_out:,} rows", final=False))
 
@@ -68,10 +75,17 @@ def _build(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
         )
     for line in build_lines(result):
         listen(Event("build", "data", line))
+    if not result.splits.get("train"):
+        raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
     return result
 
 
-def _record(recipe: Recipe, layout: Layout, model: Path, reported: Iterable[Cell]) -> None:
+def claim_run(recipe: Recipe, layout: Layout) -> None:
+    """Refuses a folder in which something of someone else's would be replaced."""
+    claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
+
+
+def record(recipe: Recipe, layout: Layout, model: Path, reported: Iterable[Cell]) -> None:
     """Writes recipe and manifest; a manifest of a newer version is refused before anything is overwritten."""
     write_text(layout.recipe, recipe.path.read_text(encoding="utf-8"))
     write_json(
@@ -128,23 +142,28 @@ def _run(recipe: Recipe, layout: Layout, arm: str | None, seed: int | None, list
     wanted = cells(recipe, arm=arm, seed=seed)
     check_needs(recipe)
     model = resolve_model(recipe.model, folder=recipe.folder, hub=recipe.hub, offline=recipe.offline)
-    claim(layout.root, recipe=recipe.path.read_text(encoding="utf-8"), writes=_WRITES)
+    claim_run(recipe, layout)
     seeds, arms = len({cell.seed for cell in wanted}), len({cell.arm for cell in wanted})
     counted = f"{arms} {'arm' if arms == 1 else 'arms'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
     listen(Event("plan", recipe.name, f"{counted} on {recipe.model} · what it takes: datakit check {recipe.path.name}"))
-    built = _build(recipe, layout, listen)
-    if not built.splits.get("train"):
-        raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
+    build_data(recipe, layout, listen)
     reported = list(dict.fromkeys([*cells(recipe), *wanted]))
-    keys = cell_keys(recipe, reported, model, layout.data)
-    drop_stale(keys, layout)
-    _record(recipe, layout, model, reported)
-    trained = [
-        train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)
-        for number, cell in enumerate(wanted)
-    ]
-    evaluate_cells(recipe, trained, model, layout, listen)
+    if recipe.stages:
+        drop_stages(recipe, reported, model, layout)
+        record(recipe, layout, model, reported)
+        run_stages(recipe, wanted, model, layout, listen)
+    else:
+        keys = cell_keys(recipe, reported, model, layout.data)
+        drop_stale(keys, layout)
+        record(recipe, layout, model, reported)
+        trained = [
+            train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)
+            for number, cell in enumerate(wanted)
+        ]
+        evaluate_cells(recipe, trained, model, layout, listen)
     drop_unlike([cell for cell in reported if cell not in wanted], layout, listen)
+    if recipe.stages:
+        write_stages(recipe, reported, layout)
     return Run(layout.root, write(layout, listen))
 
 

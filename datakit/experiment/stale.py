@@ -15,7 +15,7 @@ from datakit.experiment.arms import Cell, is_trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 
-__all__ = ["drop_stale", "drop_suites", "drop_unlike"]
+__all__ = ["drop_curves", "drop_stale", "drop_suites", "drop_unlike"]
 
 
 def drop_stale(keys: Mapping[Cell, str], layout: Layout) -> None:
@@ -27,9 +27,21 @@ def drop_stale(keys: Mapping[Cell, str], layout: Layout) -> None:
     """
     for cell, key in keys.items():
         folder = layout.evaluation(cell.name)
-        if folder.is_dir() and not is_trained(layout.model(cell.name), key):
+        if is_trained(layout.model(cell.name), key):
+            continue
+        if layout.curve(cell.name).is_dir():
+            drop_curves(cell, layout)
+        if folder.is_dir():
             with storage_errors(folder):
                 shutil.rmtree(folder)
+
+
+def drop_curves(cell: Cell, layout: Layout) -> None:
+    """Removes the curves of a cell's earlier weights, and the page that shows them."""
+    with storage_errors(layout.root):
+        shutil.rmtree(layout.curve(cell.name), ignore_errors=True)
+        for name in ("curve.html", "curve.json"):
+            (layout.root / name).unlink(missing_ok=True)
 
 
 def drop_suites(folder: Path, *, kept: Collection[str]) -> None:

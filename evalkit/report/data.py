@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from evalkit.report.front_figure import front_of_report
 from evalkit.report.items import examples
 from evalkit.report.model import main_gain, summaries
 from evalkit.report.words import explanation, headline, lead
@@ -36,6 +37,8 @@ def document(report: Report) -> dict[str, Any]:
         "margin_reason": report.margin_reason,
         "arms": [_arm(report, arm) for arm in report.arms],
         "summaries": [asdict(summary) for summary in summaries(report)],
+        "front": None if (front := front_of_report(report)) is None else asdict(front),
+        "stages": list(report.stages),
         "beside": [_beside(report, other) for other in report.beside],
         "forgotten": [asdict(flip) for flip in examples(report)],
         "data": report.data_facts,

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from evalkit.comparison import Row, SuiteMean
     from evalkit.report.model import Report
 
-__all__ = ["SHAPES", "Scale", "axis", "forest_scale", "forest_svg", "mark", "trade_off"]
+__all__ = [
+    "SHAPES",
+    "Scale",
+    "axis",
+    "forest_scale",
+    "forest_svg",
+    "frame",
+    "labels",
+    "mark",
+    "place",
+    "plane_scale",
+    "trade_off",
+]
 
 REACH = 0.35  # an interval is drawn no further than this from its estimate; an arrow says that it goes on
 
@@ -52,7 +64,8 @@ def _ticks(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(round(k * step, 10) for k in range(first, math.floor(high / step + 1e-9) + 1))
 
 
-def _scale(values: Iterable[float], *, count: int = 6) -> Scale:
+def plane_scale(values: Iterable[float], *, count: int = 6) -> Scale:
+    """A scale that holds the values, with about so many ticks."""
     known = list(values)
     low, high = min(known), max(known)
     pad = 0.06 * max(high - low, 0.01)
@@ -69,7 +82,7 @@ def forest_scale(rows: Sequence[tuple[float, tuple[float, float], float]]) -> Sc
     values = [0.0, 0.01]
     for estimate, ends, margin in rows:
         values += [*_ends(estimate, ends), -margin]
-    return _scale(values)
+    return plane_scale(values)
 
 
 def mark(verdict: str) -> str:
@@ -134,13 +147,13 @@ def trade_off(report: Report) -> str:
     ]
     if not points:
         return ""
-    x = _scale([0.0, *(end for point in points for end in (*point.across(), -point.mean.margin))])
-    y = _scale([0.0, *(end for point in points for end in point.up())], count=5)
-    centers = [_place(x, y, point.mean.difference, point.row.difference) for point in points]
+    x = plane_scale([0.0, *(end for point in points for end in (*point.across(), -point.mean.margin))])
+    y = plane_scale([0.0, *(end for point in points for end in point.up())], count=5)
+    centers = [place(x, y, point.mean.difference, point.row.difference) for point in points]
     body = [
-        *_frame(x, y, points[0].mean.margin),
+        *frame(x, y, points[0].mean.margin),
         *(point.drawn(x, y) for point in points),
-        *_labels([point.name for point in points], centers),
+        *labels([point.name for point in points], centers),
     ]
     said = "; ".join(point.said() for point in points)
     return (
@@ -174,10 +187,10 @@ class _Point:
         )
 
     def drawn(self, x: Scale, y: Scale) -> str:
-        left, level = _place(x, y, self.across()[0], self.row.difference)
-        right = _place(x, y, self.across()[1], self.row.difference)[0]
-        center, low = _place(x, y, self.mean.difference, self.up()[0])
-        high = _place(x, y, self.mean.difference, self.up()[1])[1]
+        left, level = place(x, y, self.across()[0], self.row.difference)
+        right = place(x, y, self.across()[1], self.row.difference)[0]
+        center, low = place(x, y, self.mean.difference, self.up()[0])
+        high = place(x, y, self.mean.difference, self.up()[1])[1]
         return (
             f'<g class="{self.status}"><line class="interval" x1="{left}" x2="{right}" y1="{level}" y2="{level}"/>'
             f'<line class="interval" x1="{center}" x2="{center}" y1="{low}" y2="{high}"/>'
@@ -185,34 +198,35 @@ class _Point:
         )
 
 
-def _place(x: Scale, y: Scale, across: float, up: float) -> tuple[float, float]:
+def place(x: Scale, y: Scale, across: float, up: float) -> tuple[float, float]:
+    """Where a point of the plane stands in the figure."""
     return (
         round(LEFT + (WIDTH - LEFT - RIGHT) * x.percent(across) / 100, 1),
         round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y.percent(up) / 100, 1),
     )
 
 
-def _frame(x: Scale, y: Scale, margin: float) -> list[str]:
+def frame(x: Scale, y: Scale, margin: float) -> list[str]:
     """Ticks, the lines of zero, and the side beyond the tolerable loss."""
-    tolerable, floor = _place(x, y, -margin, 0)[0], HEIGHT - BOTTOM
-    zero = _place(x, y, 0, 0)
+    tolerable, floor = place(x, y, -margin, 0)[0], HEIGHT - BOTTOM
+    zero = place(x, y, 0, 0)
     return [
         f'<rect class="beyond" x="{LEFT}" y="{TOP}" width="{round(tolerable - LEFT, 1)}" height="{floor - TOP}"/>',
         f'<line class="margin" x1="{tolerable}" x2="{tolerable}" y1="{TOP}" y2="{floor}"/>',
         f'<line class="zero" x1="{zero[0]}" x2="{zero[0]}" y1="{TOP}" y2="{floor}"/>',
         f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{zero[1]}" y2="{zero[1]}"/>',
         *(
-            f'<text x="{_place(x, y, tick, 0)[0]}" y="{floor + 17}" text-anchor="middle">{_tick(tick)}</text>'
+            f'<text x="{place(x, y, tick, 0)[0]}" y="{floor + 17}" text-anchor="middle">{_tick(tick)}</text>'
             for tick in x.ticks
         ),
         *(
-            f'<text x="{LEFT - 8}" y="{_place(x, y, 0, tick)[1] + 4}" text-anchor="end">{_tick(tick)}</text>'
+            f'<text x="{LEFT - 8}" y="{place(x, y, 0, tick)[1] + 4}" text-anchor="end">{_tick(tick)}</text>'
             for tick in y.ticks
         ),
     ]
 
 
-def _labels(names: Sequence[str], centers: Sequence[tuple[float, float]]) -> list[str]:
+def labels(names: Sequence[str], centers: Sequence[tuple[float, float]]) -> list[str]:
     """Names beside their points: the first of a few places that covers neither a point nor another name."""
     taken = [(across - 9, up - 8, across + 9, up + 8) for across, up in centers]
     result = []

@@ -11,12 +11,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from evalkit.report.figures import mark, trade_off
+from evalkit.report.front_figure import front_figure, front_of_report, front_sentence
 from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
+from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.words import headline, lead, rest, score, verdict
 
 if TYPE_CHECKING:
+    from evalkit.front import Front
     from evalkit.report.model import ArmResult, Report
 
 __all__ = ["page"]
@@ -34,14 +37,15 @@ def page(report: Report, items: Payload | None = None) -> str:
         items: Its items, where the caller writes those that stand in files beside the page.
     """
     items = items or payload(report)
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css") + _asset("curve.css"), _asset("page.js")
     # Only our own script may run, and nothing may be fetched, whatever a text should manage to smuggle in.
     fingerprint = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Files beside the page: 'self' on a server, the scheme where the page is opened from a disk.
     beside = " 'self' file:" if items.files else ""
     scripts = f"script-src 'sha256-{fingerprint}'{beside}"
     policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}; base-uri 'none'"
-    sections = [_title(report), _arms(report), _tasks(report), _items(report), _drift(report), _facts(report), _notes()]
+    top = [_title(report), _arms(report), stage_section(report.stages), _tasks(report)]
+    sections = [*top, _items(report), _drift(report), _facts(report), _notes()]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">\n'
@@ -82,20 +86,27 @@ def _code_safe(text: str) -> str:
 
 
 def _arms(report: Report) -> str:
-    figure, warnings = trade_off(report), _warnings(report)
+    front, warnings = front_of_report(report), _warnings(report)
+    figure = trade_off(report) if front is None else _front(report, front)
     if not figure and len(report.arms) < 2:
         return f"<section>{warnings}</section>" if warnings else ""
-    plot = ""
+    plot, told = "", "" if front is None else _code_safe(front_sentence(front))
     if figure:
         plot = (
             f'<figure class="trade-figure">{figure}<figcaption>Up is better on the task, right is better on everything '
-            "else. Lines are 95 % intervals; the shaded side is beyond the tolerable loss.</figcaption></figure>"
+            "else. Lines are 95 % intervals; the shaded side is beyond the tolerable loss. "
+            f"{told}</figcaption></figure>"
         )
     return (
         f'<section aria-labelledby="h-arms"><h2 id="h-arms">{"Gain against forgetting" if plot else "At a glance"}</h2>'
         f'<div class="pair">{plot}<div>{arms_table(report)}</div></div>{seeds_table(report)}{warnings}'
         "</section>\n"
     )
+
+
+def _front(report: Report, front: Front) -> str:
+    margin = next(mean.margin for arm in report.arms if (mean := arm.comparison.suite_mean) is not None)
+    return front_figure(front, margin=margin, statuses={arm.name: report.status(arm.name) for arm in report.arms})
 
 
 def _warnings(report: Report) -> str:

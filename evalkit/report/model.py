@@ -57,6 +57,7 @@ class Report:
         private: A source is private: the texts of the user's own task stay out of every file.
         settings: Chat, generation and versions, for the reader who repeats it.
         margin_reason: Why the suite calls that loss tolerable.
+        stages: Of a run whose tasks were trained one after another, the matrix of each cell (:mod:`evalkit.stages`).
         beside: Further models on the user's task.
     """
 
@@ -68,6 +69,7 @@ class Report:
     private: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     margin_reason: str = ""
+    stages: Sequence[Mapping[str, Any]] = ()
     beside: Sequence[Beside] = ()
 
     def label(self, arm: ArmResult) -> str:

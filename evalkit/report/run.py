@@ -151,6 +151,7 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
         "data_facts": _mapping(manifest.get("data")),
         "reproduce": [str(line) for line in manifest.get("reproduce") or _commands(run)],
         "private": _says_private(manifest) or _recipe_private(run),
+        "stages": _stages(run, folders),
         "train_facts": {key: _train_facts(run / "models" / folder.name) for key, folder in folders.items()},
     }
     pairing = dict(_mapping(manifest.get("pairing")))
@@ -192,6 +193,13 @@ def _arm_folders(run: Path, manifest: Mapping[str, Any]) -> dict[tuple[str, int 
         return order.index(key[0]) if key[0] in order else len(order), key[0], key[1] or 0
 
     return {key: found[key] for key in sorted(found, key=position)}
+
+
+def _stages(run: Path, folders: Mapping[tuple[str, int | None], Path]) -> list[Mapping[str, Any]]:
+    """Of a run in stages, the matrices of the arms that are shown."""
+    path = run / "stages.json"
+    cells = read_json(path).get("cells", []) if path.exists() else []
+    return [cell for cell in cells if (cell["arm"], cell["seed"]) in folders]
 
 
 def _commands(run: Path) -> Iterator[str]:

@@ -29,7 +29,7 @@ data:
     - template: {use: classify}
 model: pocket
 arms:
-  full: {adapter: full, learning_rate: 1e-3, steps: 6}
+  full: {adapter: full, learning_rate: 1e-3, steps: 6, checkpoints: 1}
   lora: {adapter: lora, rank: 4, learning_rate: 1e-3, steps: 6}
 evaluate: {task: test, suite: pocket, limit: 12}
 """

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 
 from datakit.core.chat import ChatSettings
 from datakit.experiment.recipe import Evaluate
+from datakit.experiment.stage import StageSettings
 from datakit.recipe import STEPS, TOP_LEVEL, DataRecipe
 from datakit.sources.spec import Labels, SourceSpec
 from train import Arm
-from train.config import Replay
+from train.config import Every, Replay
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 
@@ -34,6 +35,8 @@ def part(heading: str) -> set[str]:
         ("data.sources.NAME", Labels),
         ("arms.NAME", Arm),
         ("arms.NAME", Replay),
+        ("arms.NAME", Every),
+        ("stages.NAME", StageSettings),
         ("evaluate", Evaluate),
         *(("data.steps", STEPS.load(name).Params) for name in STEPS.builtin),
     ],

@@ -1,0 +1,151 @@
+"""``datakit curve RUN``: the suite and the task over the checkpoints that a run's arms kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakit.core.errors import DatakitError
+from datakit.core.hub import local_first
+from datakit.core.require import own_package
+from datakit.core.storage import locked, read_json, write_json, write_text
+from datakit.experiment.arms import Cell
+from datakit.experiment.evaluation import evaluate_model, suites
+from datakit.experiment.events import Listener, silent
+from datakit.experiment.layout import Layout
+from datakit.experiment.opened import base_of, recipe_of, trained_cells
+from datakit.experiment.recipe import Recipe
+
+if TYPE_CHECKING:
+    from evalkit.curve import Curve
+    from evalkit.evaluate import Session
+    from evalkit.log import EvalLog
+
+__all__ = ["Curves", "checkpoint_curves", "write_curves"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What was written.
+
+    Attributes:
+        page: The HTML file.
+        data: The JSON file.
+        curves: One per cell.
+    """
+
+    page: Path
+    data: Path
+    curves: tuple[Curve, ...]
+
+
+def checkpoint_curves(
+    layout: Layout,
+    *,
+    arm: str | None = None,
+    seed: int | None = None,
+    budget: float = 0.01,
+    output: Path | None = None,
+    listen: Listener = silent,
+) -> Curves:
+    """Evaluates every kept state of a run's cells beside the base and writes curve.html and curve.json.
+
+    What the evidence store has is not computed again.
+
+    Args:
+        layout: A finished run.
+        arm: Only this arm; by default every arm that kept checkpoints.
+        seed: Only this seed.
+        budget: Largest mean loss on the general tasks under which the best state is chosen.
+        output: Folder of the two files; the run's by default.
+        listen: Hears what happens.
+
+    Raises:
+        DatakitError: No arm kept checkpoints; and whatever evaluation raises.
+    """
+    own_package("evalkit")
+    from evalkit.evaluate import Session
+
+    recipe = recipe_of(layout)
+    kept = {cell: _kept(layout.model(cell.name)) for cell in trained_cells(recipe, layout, arm=arm, seed=seed)}
+    kept = {cell: states for cell, states in kept.items() if len(states) > 1}
+    if not kept:
+        whose = "no arm of this run kept" if arm is None else f"the arm '{arm}' kept no"
+        raise DatakitError(
+            f"{whose} checkpoints",
+            where=layout.root,
+            hint="Write `checkpoints: 5` into the arm and run the recipe again",
+        )
+    with local_first(recipe.hub), locked(layout.root / ".curve.lock"):
+        base = Session(base_of(recipe), chat=recipe.chat, offline=recipe.offline)
+        wanted = suites(recipe, layout)
+        evaluate_model(base, wanted, "base", None, recipe, layout.curve("base"), listen)
+        curves = [_curve(recipe, cell, states, base, layout, budget, listen) for cell, states in kept.items()]
+        command = f"datakit curve {layout.root.name} --budget {budget:g}" + ("" if arm is None else f" --arm {arm}")
+        return write_curves(curves, output or layout.root, "curve", title=recipe.name, command=command)
+
+
+def write_curves(curves: Sequence[Curve], folder: Path, stem: str, *, title: str, command: str) -> Curves:
+    """Writes the page and its figures."""
+    from evalkit.curve import curve_facts
+    from evalkit.report.curve_page import curve_page
+
+    page, data = folder / f"{stem}.html", folder / f"{stem}.json"
+    write_json(data, {"title": title, "curves": [curve_facts(curve) for curve in curves]}, format=_FORMAT)
+    write_text(page, curve_page(curves, title=title, reproduce=command))
+    return Curves(page, data, tuple(curves))
+
+
+def _kept(folder: Path) -> list[tuple[int, Path]]:
+    """Step and folder of every kept state, the model itself last."""
+    record = read_json(folder / "train.json")
+    states = [(int(entry["step"]), folder / str(entry["folder"])) for entry in record.get("checkpoints") or ()]
+    return [*(state for state in states if state[1].is_dir()), (int(record["steps"]), folder)]
+
+
+def _curve(
+    recipe: Recipe,
+    cell: Cell,
+    states: Sequence[tuple[int, Path]],
+    base: Session,
+    layout: Layout,
+    budget: float,
+    listen: Listener,
+) -> Curve:
+    from evalkit.choice import choose_under
+    from evalkit.compare import compare
+    from evalkit.curve import Curve, CurvePoint
+
+    logs = {step: _log(recipe, cell, step, folder, base, layout, listen) for step, folder in states}
+    before = _combined(layout.curve("base"))
+    alpha = next((suite.alpha for suite in suites(recipe, layout) if suite.name != "task"), 0.05)
+    points = tuple(CurvePoint(step, compare(before, log, alpha=alpha)) for step, log in logs.items())
+    general = bool(points[0].comparison.general)
+    choice = choose_under(before, logs, budget, alpha=alpha) if general else None
+    return Curve(cell.arm, cell.seed, "step", points, choice)
+
+
+def _log(
+    recipe: Recipe, cell: Cell, step: int, folder: Path, base: Session, layout: Layout, listen: Listener
+) -> EvalLog:
+    from evalkit.evaluate import Session
+
+    name, into = f"{cell.name} {step}", layout.curve(cell.name) / f"step-{step:06}"
+    wanted = suites(recipe, layout)
+    if (folder / "adapter_config.json").is_file():
+        evaluate_model(base, wanted, name, folder, recipe, into, listen)
+    else:
+        own = Session(folder, chat=recipe.chat, offline=recipe.offline)
+        evaluate_model(own, wanted, name, None, recipe, into, listen)
+    return _combined(into)
+
+
+def _combined(folder: Path) -> EvalLog:
+    from evalkit.compare import combine_logs
+    from evalkit.report.run import read_logs
+
+    return combine_logs(read_logs(folder))

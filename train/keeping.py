@@ -1,0 +1,64 @@
+"""Intermediate states of a training: which steps are kept, and where they lie until the model's folder takes them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from datakit.core.storage import atomic_directory
+from train.config import Every
+
+__all__ = ["CHECKPOINTS", "Keeper", "kept_steps"]
+
+CHECKPOINTS = "checkpoints"
+
+
+def kept_steps(wanted: int | Every | None, steps: int) -> tuple[int, ...]:
+    """Steps whose weights are kept, rising; the last step is not among them, since the model itself holds it.
+
+    Args:
+        wanted: So many, evenly spaced; or every so many steps; or none.
+        steps: Optimizer steps of the training.
+    """
+    if wanted is None:
+        return ()
+    if isinstance(wanted, Every):
+        return tuple(range(wanted.every, steps, wanted.every))
+    spaced = {round(steps * number / (wanted + 1)) for number in range(1, wanted + 1)}
+    return tuple(sorted(step for step in spaced if 0 < step < steps))
+
+
+class Keeper:
+    """Saves the model at given steps in a folder beside the output, which goes when the block ends.
+
+    Args:
+        output: Folder of the model to be.
+        steps: From :func:`kept_steps`.
+        write: Writes the weights as they are now into an empty folder.
+
+    Attributes:
+        steps: When it saves.
+        folder: Holds ``step-000050`` and so on; not there before the first is saved.
+    """
+
+    def __init__(self, output: Path, steps: tuple[int, ...], write: Callable[[Path], None]) -> None:
+        self.steps = frozenset(steps)
+        self.folder = output.with_name(f".{output.name}.{CHECKPOINTS}")
+        self._write = write
+
+    def __enter__(self) -> Keeper:
+        self._clear()  # what a killed training left
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._clear()
+
+    def __call__(self, step: int) -> None:
+        """Saves the state after a step: a whole folder or nothing."""
+        with atomic_directory(self.folder / f"step-{step:06}") as folder:
+            self._write(folder)
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
