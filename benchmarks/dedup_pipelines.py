@@ -2,7 +2,7 @@
 
     DATAKIT_PEERS=.cache/peers python benchmarks/dedup_pipelines.py [TEXTS]
 
-Timed inside each process after its imports, from the texts on disk in the form it reads to the rows that stay. The peers
+Timed inside each process after its imports, from the texts on disk in the form it reads to the rows that stay. Peers
 verify nothing. datatrove's own word tokenizer is replaced by a split at spaces, which is faster and needs no download.
 Writes benchmarks/results/dedup_pipelines.json.
 """
