@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import corpus
+import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = pa.schema([("text", pa.string())])
 
 
 def one(path: Path) -> dict[str, Any]:
     """Deduplicates one file."""
-    import pyarrow as pa
-
     from datakit.dedup import deduplicate
 
     texts = pa.ipc.open_file(pa.OSFile(str(path))).read_all().column("text")
@@ -54,8 +54,11 @@ def main() -> None:
     sizes = [size for size in (50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000) if size <= largest]
     found = []
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "corpus.arrow"
+        everything = corpus.read(corpus.write(Path(folder) / "all.arrow", largest))
         for size in sizes:
-            path = corpus.write(Path(folder) / "corpus.arrow", size)
+            with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, SCHEMA) as writer:
+                writer.write_table(pa.table([everything.slice(0, size)], schema=SCHEMA))
             done = subprocess.run(
                 [sys.executable, __file__, "one", str(path)],
                 capture_output=True,
