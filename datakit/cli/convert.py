@@ -66,12 +66,15 @@ def command(**given: Any) -> None:
 def _file(given: dict[str, Any]) -> None:
     from datakit.cli.plain import files_of, said
     from datakit.plain.convert import convert
+    from datakit.plain.engine import header_notes
 
     output = given["output"] or ("-" if list(given["files"]) == ["-"] else None)
     if output is None:
         raise click.UsageError("where shall the rows go? -o OUT, or -o - for standard output")
     paths = [place for path in given["files"] for place in data_files(path)]
-    result = convert(files_of(given, paths), given["to"], output, skip_bad_rows=given["skip_bad_rows"])
+    files = files_of(given, paths)
+    result = convert(files, given["to"], output, skip_bad_rows=given["skip_bad_rows"])
+    result.notes += header_notes(files)
     said(result, given)
 
 
