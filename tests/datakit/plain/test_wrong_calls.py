@@ -97,3 +97,19 @@ def test_a_first_line_that_is_a_row_is_told(folder: Path) -> None:
         assert "A row? --no-header" in told
         assert "taken for" not in call(command[0], "rows.tsv", *command[1:], "--no-header", "--column", "text=column1")
     assert "taken for" not in call("dedup", "a.csv", "-o", "b.csv", "--column", "text=subject")
+
+
+def test_convert_takes_the_format_from_the_ending(folder: Path) -> None:
+    call("convert", "a.csv", "-o", "b.jsonl.gz")
+    call("convert", "b.jsonl.gz", "-o", "c.csv")
+    assert Path("c.csv").read_text() == ROWS
+    for arguments in (["-o", "folder"], ["-o", "-"], []):
+        done = CliRunner().invoke(root, ["convert", "a.csv", *arguments])
+        assert done.exit_code == 2
+        assert "into which format? --to NAME" in done.output
+    assert not Path("folder").exists()
+
+
+def test_a_recipe_for_standard_input(folder: Path) -> None:
+    done = CliRunner().invoke(root, ["init", "-"], input=ROWS)
+    assert (done.exit_code, "standard input is none" in done.output) == (2, True)
