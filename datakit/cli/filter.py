@@ -12,7 +12,7 @@ from datakit.cli.plain import writing_options
 __all__ = ["command"]
 
 # Steps that are no filters, or commands of their own.
-_OTHERS = {"chunk", "decontaminate", "dedup", "filter", "mix", "pii", "split", "template"}
+_OTHERS = {"chunk", "decontaminate", "dedup", "filter", "label", "mix", "pii", "split", "template"}
 
 _WITHOUT_TEXT = {"balance", "filter"}
 

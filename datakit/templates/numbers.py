@@ -12,7 +12,7 @@ def displaced(names: Sequence[str], answers: Sequence[str]) -> tuple[int, int] |
     """The first label whose own name is a template's answer to another label; None where the numbers may agree.
 
     A template with an answer for each class number was written for one order of the classes. Over labels in another
-    order it gives fluent and wrong answers. Of two labels nothing is said: "is this not spam?" rightly turns them round.
+    order it gives fluent and wrong answers. Of two labels nothing is said: "is this not spam?" may turn them round.
 
     Args:
         names: The source's labels in the order of their numbers.

@@ -113,3 +113,13 @@ def test_convert_takes_the_format_from_the_ending(folder: Path) -> None:
 def test_a_recipe_for_standard_input(folder: Path) -> None:
     done = CliRunner().invoke(root, ["init", "-"], input=ROWS)
     assert (done.exit_code, "standard input is none" in done.output) == (2, True)
+
+
+def test_filter_has_the_options_of_steps_that_drop_rows_and_says_whose_they_are() -> None:
+    """A step that makes or changes rows would be offered here as soon as it is registered."""
+    from datakit.cli.filter import _filters
+
+    assert _filters() == ["balance", "language", "length", "overlap", "quality", "refusals", "select"]
+    said = " ".join(call("filter", "--help").split())
+    assert "--keep TEXT[,...] language: Codes of the languages wanted" in said
+    assert "--min-chars INTEGER length. " in said
