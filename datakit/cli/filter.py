@@ -39,7 +39,7 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit filter tickets.csv -o calm.csv --use mine:shouting
-      $ datakit filter tickets.csv -o - --use mine:shouting --shard 1/4
+      $ datakit filter tickets.csv -o short.csv --max-words 60 --keep en,ko
     """
     from datakit.cli.options import is_given
     from datakit.cli.plain import run_steps
