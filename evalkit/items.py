@@ -222,7 +222,7 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else str(value)
 
 
-def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None) -> Path:
+def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None, offline: bool = False) -> Path:
     """Writes a suite's items as Parquet, for decontamination: columns task, item_id, prompt, answer.
 
     Prompts are those without few-shot examples and chat template; multiple-choice options stand in the answer, gold
@@ -232,11 +232,12 @@ def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None) 
         suite: Its tasks' data must be local or in the hub's cache.
         path: The Parquet file.
         chat: Only for tasks that render their own prompts.
+        offline: The hub is not asked; what its cache lacks is an error.
     """
     import json
 
     rows: list[dict[str, str]] = []
-    with quiet_engine():
+    with quiet_engine(offline=offline):
         from lm_eval.utils import handle_non_serializable, hash_string
 
         for entry in suite.tasks:

@@ -14,6 +14,8 @@ __all__ = ["command"]
 # Steps that are no filters, or commands of their own.
 _OTHERS = {"chunk", "decontaminate", "dedup", "filter", "label", "mix", "pii", "split", "template"}
 
+_WITHOUT_TEXT = {"balance", "filter"}
+
 
 def _filters() -> list[str]:
     """All other steps, plugins' too."""
@@ -53,4 +55,4 @@ def command(**given: Any) -> None:
     steps += [("filter", {"use": use}) for use in given["use"]]
     if not steps:
         raise click.UsageError("no check is named; for example --use mine:shouting")
-    run_steps(given, steps, needs_text=len(steps) > len(given["use"]))
+    run_steps(given, steps, needs_text=any(name not in _WITHOUT_TEXT for name, _ in steps))
