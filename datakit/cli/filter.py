@@ -12,7 +12,7 @@ from datakit.cli.plain import writing_options
 __all__ = ["command"]
 
 # Steps that are no filters, or commands of their own.
-_OTHERS = {"chunk", "decontaminate", "dedup", "filter", "mix", "pii", "split", "template"}
+_OTHERS = {"chunk", "decontaminate", "dedup", "filter", "label", "mix", "pii", "split", "template"}
 
 
 def _filters() -> list[str]:
@@ -37,7 +37,7 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit filter tickets.csv -o calm.csv --use mine:shouting
-      $ datakit filter tickets.csv -o - --use mine:shouting --shard 1/4
+      $ datakit filter tickets.csv -o short.csv --max-words 60 --keep en,ko
     """
     from datakit.cli.options import is_given
     from datakit.cli.plain import run_steps
