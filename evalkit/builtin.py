@@ -27,7 +27,8 @@ def task_files() -> dict[str, tuple[str, Path]]:
     found: dict[str, tuple[str, Path]] = {}
     for path in sorted((Path(package.__file__).parent / "tasks").rglob("*.yaml")):
         hits = dict(_NAME.findall(path.read_bytes()))
-        kind = "group" if b"group" in hits else "task"
+        # A group's `task` is a list, which the pattern does not take; a task may name a group in the old way.
+        kind = "task" if b"task" in hits else "group"
         if name := hits.get(kind.encode()):
             found.setdefault(name.decode(), (kind, path))
     return found

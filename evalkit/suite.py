@@ -16,6 +16,7 @@ from evalkit.builtin import builtin_source
 from evalkit.errors import EvalError
 from evalkit.source import Setup, TaskSource
 from evalkit.taskfile import ConfigSource, read_config, with_includes
+from evalkit.thinking import THINKING, ThinkingSource
 
 __all__ = ["SUITES", "Suite", "SuiteTask", "load_suite"]
 
@@ -176,8 +177,8 @@ def _task(entry: _Entry, file: _File, document: Document, at: int) -> SuiteTask:
         made,
         name=entry.name or made.name,
         kind=kind,
-        metric=entry.metric or ("nll_per_token" if kind == "drift" else ""),
-        filter=entry.filter,
+        metric=entry.metric or ("nll_per_token" if kind == "drift" else made.metric),
+        filter=entry.filter or made.filter,
         margin=file.margin if entry.margin is None else entry.margin,
         chat=entry.chat,
         description=entry.description or made.description,
@@ -193,4 +194,6 @@ def _from_name(name: str, folder: Path, *, where: str | None = None) -> SuiteTas
     if Path(name).suffix in (".yaml", ".yml"):
         path = folder / name
         return _from_config(ConfigSource.make(read_config(path), folder=path.parent, where=str(path)))
+    if name == THINKING:
+        return SuiteTask(name=name, source=ThinkingSource(), metric="thinks", filter="none", chance=0.0)
     return SuiteTask(name=name, source=builtin_source(name, where=where))

@@ -7,10 +7,11 @@ so are its contexts, where the contexts are what differs. A row with one branch 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Row", "Sequenced", "common_prefix", "plan_rows", "sequences", "shape_of"]
+__all__ = ["Row", "Sequenced", "common_prefix", "plan_rows", "sequences"]
 
 Ids = list[int]
 #: A row is packed where that leaves at most this share of the tokens.
@@ -56,6 +57,17 @@ class Row:
     def packed(self) -> bool:
         """Whether it has several branches and so needs an attention mask."""
         return bool(self.branches) and self.branches[-1] > 1
+
+    @property
+    def trunk(self) -> int:
+        """Tokens before the first branch."""
+        return bisect_right(self.branches, 0)
+
+    def cut(self, at: int) -> tuple[Row, Row]:
+        """The tokens before a place and those from it on, without the requests."""
+        parts = (slice(None, at), slice(at, None))
+        before, after = (Row(self.ids[part], self.branches[part], self.positions[part]) for part in parts)
+        return before, after
 
 
 def sequences(pairs: Sequence[tuple[Ids, Ids]], *, max_length: int) -> list[Sequenced]:
@@ -157,8 +169,3 @@ def _row(group: list[_Branch], prefix: int) -> Row:
             places = range(one.first, len(one.ids))
             row.requests[one.request] = [at - prefix if at < trunk else start + at for at in places]
     return row
-
-
-def shape_of(rows: Sequence[Row]) -> tuple[int, int]:
-    """Longest row and the first place that predicts something, over a batch."""
-    return max(len(row.ids) for row in rows), min(places[0] for row in rows for places in row.requests.values())

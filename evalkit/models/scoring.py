@@ -7,22 +7,26 @@ branch needs no attention mask; rows of several branches have one.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from evalkit.errors import EvalError
-from evalkit.models.rows import Row, Sequenced, common_prefix, plan_rows, sequences, shape_of
-from evalkit.models.shared_prefix import SharedPrefix, worth_sharing
+from evalkit.models.rows import Row, Sequenced, common_prefix, plan_rows, sequences
+from evalkit.models.scored import log_probabilities, only_at
+from evalkit.models.shared_prefix import RowPrefixes, SharedPrefix, worth_sharing
 
 __all__ = ["Scorer"]
 
 Ids = list[int]
 Array = np.ndarray[Any, Any]
-#: Elements of float32 logits turned into log-probabilities at a time (256 MiB), and of all logits of a forward pass.
-_BLOCK, _LOGITS = 1 << 26, 1 << 28
+#: Lines of a batch and places in them.
+Scored = tuple[Array, Array]
+#: Elements of all logits of a forward pass.
+_LOGITS = 1 << 28
+#: Trunks from this length are computed in a pass of their own: causal attention without a mask does half the work.
+_TRUNK = 64
 #: What packed and plain rows may differ by on the trial, in nats: rounding in float32, and in 16 bits.
 _ROUNDING, _ROUNDING_16 = 2e-4, 0.1
 
@@ -45,8 +49,9 @@ class Scorer:
         self.max_length = max_length
         self.batch_tokens = batch_tokens
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._keeps = "logits_to_keep" in inspect.signature(base.forward).parameters
-        self._vocabulary = int(base.get_output_embeddings().weight.shape[0])
+        self._head = base.get_output_embeddings()
+        self._vocabulary = int(self._head.weight.shape[0])
+        self._from = _TRUNK
         self._pack: bool | None = None if pack and _plain_attention(base.config) else False
 
     @property
@@ -84,8 +89,7 @@ class Scorer:
             rows = plan_rows(
                 members, max_length=self.max_length, pack=self.packs, prefix=prefix.length if prefix else 0
             )
-            # A row without branches needs no mask, unless it stands behind a prefix.
-            for kind in ([row for row in rows if row.packed], [row for row in rows if not row.packed]):
+            for kind in _kinds(rows, self._from):
                 at = 0
                 while at < len(kind):
                     batch = kind[at : at + self._batch_size(kind, at)]
@@ -109,9 +113,9 @@ class Scorer:
         return [(whole, prefix), ([one for one in asked if one.cut], None)]
 
     def _batch_size(self, rows: Sequence[Row], at: int) -> int:
-        width, first = shape_of(rows[at : at + 1])
-        per_row = max(1, (width - (first if self._keeps else 0)) * self._vocabulary)
-        return max(1, min(self.batch_tokens // width, _LOGITS // per_row))
+        width = len(rows[at].ids)
+        scored = max(1, sum(len(places) for places in rows[at].requests.values()))
+        return max(1, min(self.batch_tokens // width, _LOGITS // (scored * self._vocabulary)))
 
     def _with_memory(
         self, batch: Sequence[Row], targets: Sequence[Ids], prefix: SharedPrefix | None
@@ -132,20 +136,16 @@ class Scorer:
     def _forward(
         self, batch: Sequence[Row], targets: Sequence[Ids], prefix: SharedPrefix | None = None
     ) -> Iterator[tuple[int, tuple[float, bool]]]:
-        import torch
-
-        width, first = shape_of(batch)
-        first = first if self._keeps else 0
         owners = [request for row in batch for request in row.requests]
         wanted = np.concatenate([targets[request] for request in owners])
         places = np.concatenate([place for row in batch for place in row.requests.values()])
         sizes = np.array([len(targets[request]) for request in owners], dtype=np.intp)
         lines = np.repeat([line for line, row in enumerate(batch) for _ in row.requests], sizes)
-        with torch.inference_mode():
-            logits = self.model(**self._inputs(batch, width, first, prefix)).logits
-            # Prompt tuning puts tokens of its own before the first.
-            shift = logits.shape[1] - width
-            values, greedy = _pick(logits, lines, places + shift, wanted)
+        if prefix is None and batch[0].packed and batch[0].trunk >= self._from:
+            trunks = np.array([row.trunk for row in batch])
+            values, greedy, _ = self._trunks_first(batch, trunks, (lines, places), wanted)
+        else:
+            values, greedy, _ = self._pass(self._inputs(batch, prefix), (lines, places), wanted)
         if not np.isfinite(values).all():
             raise EvalError(
                 "the model gives log-probabilities that are not numbers",
@@ -156,25 +156,51 @@ class Scorer:
         for request, total, same in zip(owners, sums.tolist(), exact.tolist(), strict=True):
             yield request, (total, same)
 
-    def _inputs(
-        self, batch: Sequence[Row], width: int, first: int, prefix: SharedPrefix | None = None
-    ) -> dict[str, Any]:
+    def _pass(self, inputs: dict[str, Any], scored: Scored, wanted: Array) -> tuple[Array, Array, Any]:
+        """Log-probability of each wanted token, whether it is the most likely one, and the model's output."""
         import torch
 
+        with torch.inference_mode(), only_at(self._head, *scored, inputs["input_ids"].shape[1]):
+            out = self.model(**inputs)
+            if out.logits.shape[:2] != (1, len(wanted)):
+                raise EvalError(
+                    f"{type(self.model).__name__} gives logits of the shape {tuple(out.logits.shape)}",
+                    hint="Its output layer is not applied to hidden states of (lines, tokens, size)",
+                )
+            return *log_probabilities(out.logits[0], wanted), out
+
+    def _trunks_first(
+        self, batch: Sequence[Row], trunks: Array, scored: Scored, wanted: Array
+    ) -> tuple[Array, Array, Any]:
+        """The trunks in a pass without a mask, whose keys and values the branches then look at."""
+        lines, places = scored
+        depth = trunks[lines]
+        early, late = places < depth, places >= depth
+        values, greedy = np.zeros(len(wanted)), np.zeros(len(wanted), dtype=bool)
+        heads, tails = zip(*(row.cut(at) for row, at in zip(batch, trunks.tolist(), strict=True)), strict=True)
+        inputs = self._inputs(heads) | {"use_cache": True}
+        values[early], greedy[early], out = self._pass(inputs, (lines[early], places[early]), wanted[early])
+        inputs = self._inputs(tails, RowPrefixes(self.model, out, trunks))
+        behind = (lines[late], (places - depth)[late])
+        values[late], greedy[late], out = self._pass(inputs, behind, wanted[late])
+        return values, greedy, out
+
+    def _inputs(self, batch: Sequence[Row], prefix: SharedPrefix | RowPrefixes | None = None) -> dict[str, Any]:
+        import torch
+
+        width = max(len(row.ids) for row in batch)
         ids, branches, positions = (np.zeros((len(batch), width), dtype=np.int64) for _ in range(3))
         branches -= 1
         for line, row in enumerate(batch):
             length = len(row.ids)
             ids[line, :length], branches[line, :length], positions[line, :length] = row.ids, row.branches, row.positions
         inputs: dict[str, Any] = {"input_ids": torch.from_numpy(ids).to(self.device), "use_cache": False}
-        if self._keeps:
-            inputs["logits_to_keep"] = width - first
         if prefix is not None or any(row.packed for row in batch):
             own = torch.from_numpy(branches).to(self.device)
             seen = (own[:, None, :] == 0) | (own[:, None, :] == own[:, :, None])
             seen &= torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
             if prefix is not None:
-                seen = torch.nn.functional.pad(seen, (prefix.length, 0), value=True)
+                seen = torch.cat([prefix.seen().expand(len(batch), width, -1), seen], dim=-1)
                 inputs |= prefix.inputs()
             mask = torch.zeros(seen.shape, dtype=self.model.dtype, device=self.device)
             inputs["attention_mask"] = mask.masked_fill_(~seen, torch.finfo(self.model.dtype).min)[:, None]
@@ -182,7 +208,7 @@ class Scorer:
         return inputs
 
     def _sharing_is_exact(self) -> bool:
-        """Scores a made-up item packed, packed behind a cached prefix and plainly, on this very model."""
+        """Scores a made-up item packed, packed behind cached keys and plainly, on this very model."""
         import torch
 
         draw = np.random.default_rng(0)
@@ -191,13 +217,20 @@ class Scorer:
         targets = [continuation for _, continuation in pairs]
         asked = sequences(pairs, max_length=self.max_length)
         found: list[Array] = []
-        for pack, cached in ((False, 0), (True, 0), (True, len(context) // 2)):
+        for pack, cached, self._from in (
+            (False, 0, _TRUNK),
+            (True, 0, _TRUNK),
+            (True, 0, 1),
+            (True, len(context) // 2, 1),
+        ):
             try:
                 prefix = SharedPrefix(self.model, context[:cached], device=self.device) if cached else None
                 rows = plan_rows(asked, max_length=self.max_length, pack=pack, prefix=cached)
                 values = dict(pair for row in rows for pair in self._forward([row], targets, prefix))
             except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, EvalError):
                 return False
+            finally:
+                self._from = _TRUNK
             found.append(np.array([values[request][0] for request in range(len(pairs))]))
         allowed = _ROUNDING if self.model.dtype == torch.float32 else _ROUNDING_16
         return all(bool(np.abs(found[0] - other).max() <= allowed) for other in found[1:])
@@ -216,17 +249,9 @@ def _plain_attention(config: Any) -> bool:
     )
 
 
-def _pick(logits: Any, lines: Array, places: Array, wanted: Array) -> tuple[Array, Array]:
-    """Log-probability of each wanted token and whether it is the most likely one, block by block in float32."""
-    import torch
-
-    values, greedy = [], []
-    step = max(1, _BLOCK // logits.shape[-1])
-    for at in range(0, len(wanted), step):
-        part = slice(at, at + step)
-        goal = torch.from_numpy(wanted[part]).to(logits.device)
-        chosen = logits[torch.from_numpy(lines[part]), torch.from_numpy(places[part])].float()
-        own = chosen.gather(1, goal[:, None])[:, 0]
-        values.append((own - chosen.logsumexp(-1)).double().cpu().numpy())
-        greedy.append((chosen.argmax(-1) == goal).cpu().numpy())
-    return np.concatenate(values), np.concatenate(greedy)
+def _kinds(rows: Sequence[Row], trunk: int) -> list[list[Row]]:
+    """Rows that go through the model alike: with a long trunk, with branches, and plain ones, which need no mask."""
+    kinds: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+    for row in rows:
+        kinds[2 if not row.packed else row.trunk < trunk].append(row)
+    return list(kinds)

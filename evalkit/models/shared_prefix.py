@@ -12,7 +12,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["MIN_PREFIX", "SharedPrefix", "worth_sharing"]
+import numpy as np
+
+__all__ = ["MIN_PREFIX", "RowPrefixes", "SharedPrefix", "worth_sharing"]
 
 #: Shorter beginnings cost more in masks than they save.
 MIN_PREFIX = 24
@@ -35,21 +37,65 @@ class SharedPrefix:
     def __init__(self, model: Any, ids: Sequence[int], *, device: str) -> None:
         import torch
 
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        # The argument's name changed in transformers 5.24.
-        self.argument = "cache" if "cache" in inspect.signature(base.forward).parameters else "past_key_values"
+        self.argument = _argument(model)
         self.length = len(ids)
+        self.device = device
         with torch.inference_mode():
             out = model(input_ids=torch.tensor([list(ids)], device=device), use_cache=True)
         self.cache = getattr(out, self.argument)
-        for layer in self.cache.layers:
-            if type(layer).__name__ != "DynamicLayer":
-                raise NotImplementedError(f"keys and values of {type(layer).__name__} are not shared")
+        for layer in _plain_layers(self.cache):
             layer.update = functools.partial(_behind, layer.keys, layer.values)
 
     def inputs(self) -> dict[str, Any]:
         """Arguments of a forward pass over what follows."""
         return {self.argument: self.cache, "use_cache": True}
+
+    def seen(self) -> Any:
+        """Which of its tokens every token that follows sees: all."""
+        import torch
+
+        return torch.ones(1, 1, self.length, dtype=torch.bool, device=self.device)
+
+
+class RowPrefixes:
+    """The beginnings of a batch's rows, each row its own.
+
+    Args:
+        model: The model.
+        out: Its output over the beginnings, padded on the right, with keys and values.
+        lengths: Tokens of each beginning.
+    """
+
+    def __init__(self, model: Any, out: Any, lengths: np.ndarray[Any, Any]) -> None:
+        self.argument = _argument(model)
+        self.cache = getattr(out, self.argument)
+        self.lengths = lengths
+        _plain_layers(self.cache)
+
+    def inputs(self) -> dict[str, Any]:
+        """Arguments of the one forward pass over what follows."""
+        return {self.argument: self.cache, "use_cache": True}
+
+    def seen(self) -> Any:
+        """Which places hold tokens of the row and no padding."""
+        import torch
+
+        keys = self.cache.layers[0].keys
+        lengths = torch.from_numpy(self.lengths).to(keys.device)
+        return (torch.arange(keys.shape[-2], device=keys.device) < lengths[:, None])[:, None]
+
+
+def _argument(model: Any) -> str:
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    # The argument's name changed in transformers 5.24.
+    return "cache" if "cache" in inspect.signature(base.forward).parameters else "past_key_values"
+
+
+def _plain_layers(cache: Any) -> list[Any]:
+    for layer in cache.layers:
+        if type(layer).__name__ != "DynamicLayer":
+            raise NotImplementedError(f"keys and values of {type(layer).__name__} are not shared")
+    return list(cache.layers)
 
 
 def _behind(keys: Any, values: Any, new_keys: Any, new_values: Any, *_: Any, **__: Any) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ from datakit.core.hub import local_first
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-ITEMS = 12
+ITEMS, PAIRS = 12, 4
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -135,34 +135,51 @@ def test_every_task_with_local_data_runs_under_its_own_configuration(hub: Path, 
 
 
 def test_blimp_runs_as_a_group_of_its_paradigms(hub: Path, real_data: Path) -> None:
-    from dataclasses import replace
-
     from evalkit import Session, load_suite
     from evalkit.groups import GroupSource
     from evalkit.needs import task_config
 
-    whole = load_suite(["blimp"]).tasks[0]
-    assert isinstance(whole.source, GroupSource)
+    task = load_suite(["blimp"]).tasks[0]
+    assert isinstance(task.source, GroupSource)
     here = {path.name.partition(".")[0] for path in (real_data / "benchmarks" / "blimp").glob("*.jsonl.gz")}
-    chosen = {}
-    for name, source in sorted(whole.source.members.items())[:4]:
-        config = task_config(source)
+    parts = {name: task_config(source) for name, source in task.source.members.items()}
+    assert {config["dataset_name"] for config in parts.values()} == here
+    assert len(parts) == 67
+    for config in parts.values():
         part = config["dataset_name"]
-        assert part in here
-        put(
-            hub,
-            config["dataset_path"],
-            {"train": rows_of(real_data / f"benchmarks/blimp/{part}.jsonl.gz")[:ITEMS]},
-            part,
-        )
-        chosen[name] = source
-    task = replace(whole, source=GroupSource("blimp", chosen), metric="acc", chat="none")
+        rows = rows_of(real_data / f"benchmarks/blimp/{part}.jsonl.gz")[:PAIRS]
+        put(hub, config["dataset_path"], {"train": rows}, part)
     session = Session(real_data / "weights" / "stories260K" / "hf", offline=True)
     with local_first(hub):
         log = session.evaluate(task)
-    assert len(log.primary()) == 4 * ITEMS
+    assert len(log.primary()) == 67 * PAIRS
     members = {row["item_id"].partition("/")[0] for row in log.primary().to_pylist()}
-    assert members == set(chosen)
-    assert 0.3 < sum(log.primary().column("score").to_pylist()) / (4 * ITEMS) < 1
-    with local_first(hub):
-        assert session.sizes(task) == {"blimp": 4 * ITEMS}
+    assert members == set(parts)
+    assert 0.4 < sum(log.primary().column("score").to_pylist()) / (67 * PAIRS) < 0.9
+
+
+def test_korean_data_without_a_task_in_lm_eval_run_from_the_example(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evalkit import Session, load_suite
+    from evalkit.builtin import task_files
+
+    assert not [name for name in task_files() if "klue" in name or "nsmc" in name]
+    monkeypatch.setenv("DATAKIT_REAL_DATA", str(real_data))
+    monkeypatch.setenv("DATAKIT_CACHE", str(tmp_path))
+    suite = load_suite(Path(__file__).parents[2] / "examples" / "korean_suite.yaml")
+    log = Session(real_data / "weights" / "stories260K" / "hf", offline=True).evaluate(suite, limit=30)
+    rows = log.primary().to_pylist()
+    with gzip.open(real_data / "korean" / "nsmc" / "test.tsv.gz", "rt", encoding="utf-8") as stream:
+        labels = {text: label for _, text, label in (line.rstrip("\n").split("\t") for line in stream)}
+    for row in [row for row in rows if row["task"] == "nsmc"]:
+        text = row["prompt"].removeprefix("리뷰: ").removesuffix("\n감정:")
+        assert row["target"] == {"0": "부정", "1": "긍정"}[labels[text]]
+    with gzip.open(real_data / "korean" / "klue_dev" / "klue-nli-v1.1_dev.json.gz", "rt", encoding="utf-8") as stream:
+        pairs = {(one["premise"], one["hypothesis"]): one["gold_label"] for one in json.load(stream)}
+    said = {"entailment": "참", "neutral": "알 수 없음", "contradiction": "거짓"}
+    for row in [row for row in rows if row["task"] == "klue_nli"]:
+        premise, hypothesis = row["prompt"].removeprefix("전제: ").removesuffix("\n관계:").split("\n가설: ")
+        assert row["target"] == said[pairs[premise, hypothesis]]
+    assert [row["task"] for row in rows] == ["klue_nli"] * 30 + ["nsmc"] * 30
+    assert {row["n_choices"] for row in rows} == {2, 3}

@@ -126,6 +126,50 @@ def test_packing_is_the_plain_computation(model_folder: Path) -> None:
         assert greedy == wanted_greedy
 
 
+def test_long_trunks_are_computed_before_their_branches(model_folder: Path) -> None:
+    """Trunks of many lengths; branches that begin inside the continuation, before it and in the context."""
+    from evalkit.models.scoring import Scorer
+
+    model, tokenizer = load(model_folder)
+    texts = ["the green hill and the old mill " * count for count in (8, 9, 11, 14)]
+    pairs = [(text, f" {end}") for text in texts for end in ("a red ball", "a red cat sat", "a", "no", "no more than")]
+    pairs += [(f"{texts[3]}{name} sat", " on the mat") for name in ("Tom", "Anna", "a cat")]
+    encoded = encode_pairs([(f"{at % 4} {one}", two) for at, (one, two) in enumerate(pairs)] + pairs, tokenizer)
+    size = {"device": "cpu", "max_length": 1000, "batch_tokens": 2000}
+    rows = plan_rows(sequences(encoded, max_length=1000), max_length=1000, pack=True)
+    assert sum(row.packed and row.trunk >= 64 for row in rows) > 4
+    scorer = Scorer(model, **size)
+    assert scorer.packs
+    masked = Scorer(model, **size)
+    masked._from = 10_000
+    plain = Scorer(model, **size, pack=False).score(encoded)[0]
+    for other in (scorer.score(encoded)[0], masked.score(encoded)[0]):
+        assert [value for value, _ in other] == pytest.approx([value for value, _ in plain], abs=1e-4)
+        assert [greedy for _, greedy in other] == [greedy for _, greedy in plain]
+
+
+def test_what_a_model_does_to_its_logits_it_still_does(model_folder: Path) -> None:
+    """The output layer sees the scored places alone; Granite divides what comes out of it."""
+    import torch
+    from transformers import AutoTokenizer, GraniteConfig
+    from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+    from evalkit.models.scoring import Scorer
+
+    shape = {"vocab_size": 384, "hidden_size": 32, "initializer_range": 0.3, "bos_token_id": 0, "eos_token_id": 1}
+    size = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(GraniteConfig(logits_scaling=7.0, **shape, **size)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    asked = requests("loglikelihood", hard_pairs(seed=1, items=10))
+    expected = reference(model, tokenizer, max_length=128).loglikelihood(asked, disable_tqdm=True)
+    found, _ = Scorer(model, device="cpu", max_length=128, batch_tokens=512).score(
+        encode_pairs([one.args for one in asked], tokenizer)
+    )
+    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-4)
+    assert not model.lm_head._forward_pre_hooks
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "bloom", "mistral_window"])
 def test_models_that_cannot_be_packed_are_scored_plainly(kind: str, model_folder: Path) -> None:
     """GPT-2 takes positions from outside; ALiBi ignores them; a sliding window would be lost."""
