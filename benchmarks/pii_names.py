@@ -3,7 +3,7 @@
     python benchmarks/pii_names.py
 
 English from WNUT17 and Wikigold (tested on WNUT17's development set), Korean from KLUE's development set (nine tenths
-train, one tests; a token is a character), each for a fixed CPU time: this shows the path, not what a good model reaches.
+train, one tests; a token is a character), each for a fixed CPU time: the path, not what a good model reaches.
 F1 is seqeval's over one tag a character, so a name counts where both its ends are right.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from datakit.pii.engine import load_engine
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 75  # of CPU, for each language
+SECONDS = 60  # of CPU, for each language
 KINDS = {
     **{"person": "PERSON", "PER": "PERSON", "PS": "PERSON"},
     **{"location": "LOCATION", "LOC": "LOCATION", "LC": "LOCATION"},
@@ -57,7 +57,7 @@ def sentences(path: Path, joiner: str) -> list[Sentence]:
 
 
 def train(language: str, rows: list[Sentence], folder: Path) -> None:
-    """A blank pipeline with an entity recogniser, trained for a while; spaCy's ``zh`` takes each character for a token."""
+    """A blank pipeline with an entity recogniser, trained for a while; ``zh`` takes each character for a token."""
     import spacy
     from spacy.training import Example
     from spacy.util import filter_spans, minibatch
