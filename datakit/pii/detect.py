@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from datakit.pii.context import Context
 from datakit.pii.phones import find_phones
-from datakit.pii.recognizers import ENTITIES, pattern_recognizers, regions_of, wanted_entities
+from datakit.pii.recognizers import ENTITIES, Entity, pattern_recognizers, regions_of, wanted_entities
 from datakit.pii.span import Span, resolve_overlaps
 from datakit.pii.stock import pattern_spans
 
@@ -69,7 +69,7 @@ class Detector:
         digits = len(_DIGIT.findall(text)) if self._gated else 0
         for name in self.entities:
             kind = ENTITIES[name]
-            if self._gated and (digits < kind.digits or (kind.any_of and not any(c in text for c in kind.any_of))):
+            if self._gated and (digits < kind.digits or not _possible(kind, text)):
                 continue
             if name == "PHONE_NUMBER":
                 yield from find_phones(text, self.regions)
@@ -92,6 +92,13 @@ class Detector:
         if expected and score < 1:
             score = max(_CONTEXT_SCORE, min(score + _CONTEXT_GAIN, 1.0))
         yield Span(span.entity, span.start, span.end, score)
+
+
+def _possible(kind: Entity, text: str) -> bool:
+    """Whether a text has what every match of the kind has."""
+    if kind.any_of and not any(sign in text for sign in kind.any_of):
+        return False
+    return not kind.needs or re.search(kind.needs, text) is not None
 
 
 def _asked(part: Any, name: str, text: str) -> list[Span]:
