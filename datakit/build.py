@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from datakit.cache import Cache, Kept, private_folder
+from datakit.cache import Cache, Joined, Kept, private_folder
 from datakit.core.errors import RecipeError, StepError
 from datakit.core.example import SCHEMA
 from datakit.core.hashing import json_digest
@@ -27,11 +27,12 @@ from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
 from datakit.dropped import DroppedRows
-from datakit.export import CardFacts, CardSource, CardStep, data_card, write_dataset
+from datakit.export import CardFacts, CardSource, CardStep, check_content, data_card, write_dataset
 from datakit.folder import claim, own_version, write_manifest
 from datakit.ledger import StepCount, count_step
 from datakit.mixing import by_split
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe
+from datakit.redactor import Redactor
 from datakit.sources import label_names, open_source
 from datakit.templates.install import bring_templates
 
@@ -80,6 +81,8 @@ def build(
     offline: bool = False,
     hub: Path | None = None,
     progress: Progress | None = None,
+    confirm: Callable[[str], bool] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> BuildResult:
     """Builds the dataset a recipe describes.
 
@@ -93,6 +96,8 @@ def build(
         offline: Nothing is fetched; also set by the file's ``network: never``.
         hub: Folder that stands in for the hub (see ``datakit fetch``); the file's ``hub``.
         progress: Called with the counts of each source and step when it is done.
+        confirm: Asks a person before a step spends money; without it, more than a little is refused.
+        tell: Hears how far a long step is.
 
     Raises:
         RecipeError: The recipe cannot be right.
@@ -107,9 +112,11 @@ def build(
         plan = _planned(Path(recipe), seed, folder, name, offline)
     output, hub = Path(output), hub or plan.hub
     claim(output, recipe=plan.text)
+    build = _Build(plan, output, dict(resources), progress)
+    build.confirm, build.tell = confirm, tell
     bring_templates(hub)
     with local_first(hub):
-        return _Build(plan, output, dict(resources), progress).run()
+        return build.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +156,15 @@ class _Build:
         self.progress = progress or (lambda count: None)
         self.private = private_folder(output / "private")
         self.cache = Cache(self.private / "cache")
-        self.streams: dict[str, Kept | _Joined] = {}
+        self.streams: dict[str, Kept | Joined] = {}
         self.sources: dict[str, dict[str, Any]] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
         self.columns: dict[str, dict[str, str]] = {}
         self.counts: list[StepCount] = []
         self.notes: list[tuple[str, str]] = []
+        self.documents: dict[str, str] = {}
+        self.confirm: Callable[[str], bool] | None = None
+        self.tell: Callable[[str], None] = lambda text: None
         self.ledgers: list[tuple[str, pa.Table]] = []
         self.dropped = DroppedRows()
 
@@ -178,6 +188,9 @@ class _Build:
             columns=self.columns,
             resources=self.resources,
             offline=self.plan.offline,
+            redact=Redactor,
+            confirm=self.confirm,
+            tell=self.tell,
         )
         return [step(params, context) for step, params in self.plan.steps[start:]]
 
@@ -219,7 +232,7 @@ class _Build:
                 train.append(kept)
             else:
                 self.streams[name] = kept
-        self.streams = {_TRAIN: _Joined(train), **self.streams}
+        self.streams = {_TRAIN: Joined(train), **self.streams}
         self.ledgers.append(("sources", pa.concat_tables(ledgers)))
 
     def _count(self, count: StepCount) -> None:
@@ -258,12 +271,13 @@ class _Build:
             self.dropped.add(len(self.ledgers), step.name, stream, ledgers[-1])
             said = [(step.name, str(note)) for note in kept.facts["notes"]]
             self.notes += [note for note in said if note not in self.notes]
+            self.documents.update(kept.facts.get("documents", {}))
             self.streams[name] = kept
         ledger = pa.concat_tables(ledgers)
         self.ledgers.append((step.name, ledger))
         self._count(count_step(step.name, rows_in, rows_out, ledger))
 
-    def _apply(self, step: Any, params: Params, instance: Any, stream: Kept | _Joined) -> Kept:
+    def _apply(self, step: Any, params: Params, instance: Any, stream: Kept | Joined) -> Kept:
         key = json_digest(
             {
                 "step": step.name,
@@ -284,16 +298,20 @@ class _Build:
             raise StepError(f"the step '{step.name}' lost the columns {', '.join(missing)}")
         notes = list(instance.notes()) if hasattr(instance, "notes") else []
         facts = {"rows_in": table.num_rows, "rows_out": output.table.num_rows, "notes": notes}
+        if hasattr(instance, "documents"):
+            facts["documents"] = instance.documents()
         return self.cache.put(key, output, facts)
 
     def _write(self) -> BuildResult:
         table = self.streams[_TRAIN].table()
-        _check_content(table)
+        check_content(table)
         splits = by_split(table)
         others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
         facts = self._card_facts(others)
         data = self.output / "data"
-        replay = write_dataset(data, splits, replay=others, card=lambda *written: data_card(facts, *written))
+        replay = write_dataset(
+            data, splits, replay=others, card=lambda *written: data_card(facts, *written), documents=self.documents
+        )
         with atomic_directory(self.output / "ledger") as temporary:
             for index, (name, ledger) in enumerate(self.ledgers):
                 write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())
@@ -360,31 +378,6 @@ class _Build:
             "labels": {name: list(names) for name, names in self.labels.items()},
             "notes": [list(note) for note in self.notes],
         }
-
-
-class _Joined:
-    """The train sources as one table."""
-
-    def __init__(self, parts: list[Kept]) -> None:
-        self.parts = parts
-        self.key = json_digest([part.key for part in parts])
-
-    def table(self) -> pa.Table:
-        """Rows in the order of the recipe."""
-        return pa.concat_tables([part.table() for part in self.parts]).combine_chunks()
-
-
-def _check_content(table: pa.Table) -> None:
-    """A row of fields alone trains nothing."""
-    empty = pa.compute.and_(table.column("messages").is_null(), table.column("text").is_null())
-    count = pa.compute.sum(empty).as_py() or 0
-    if count:
-        first = table.filter(empty).column("origin")[0].as_py()
-        raise StepError(
-            f"{count} rows have neither text nor messages",
-            where=first,
-            hint="Map a column to text, to messages or to prompt and answer, or add a template step",
-        )
 
 
 class _CallableModule(ModuleType):

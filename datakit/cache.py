@@ -5,7 +5,7 @@ An entry is a table, its ledger and, written last, a JSON file with the counts: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 
 from datakit.core.errors import StorageError
+from datakit.core.hashing import json_digest
 from datakit.core.step import StepOutput
 from datakit.core.storage import read_json, read_table, storage_errors, write_json, write_table
 
-__all__ = ["Cache", "Kept", "private_folder"]
+__all__ = ["Cache", "Joined", "Kept", "private_folder"]
 
 
 def private_folder(path: Path) -> Path:
@@ -47,6 +48,23 @@ class Kept:
     def ledger(self) -> pa.Table:
         """What happened to the others."""
         return read_table(self._folder / f"{self.key}.ledger.parquet")
+
+
+class Joined:
+    """Several entries as one table.
+
+    Attributes:
+        parts: In order.
+        key: Of all of them.
+    """
+
+    def __init__(self, parts: Sequence[Kept]) -> None:
+        self.parts = list(parts)
+        self.key = json_digest([part.key for part in parts])
+
+    def table(self) -> pa.Table:
+        """The rows, part after part."""
+        return pa.concat_tables([part.table() for part in self.parts]).combine_chunks()
 
 
 class Cache:

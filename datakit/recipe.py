@@ -44,6 +44,7 @@ STEPS = Registry(
         "decontaminate": "datakit.decontaminate.step:DecontaminateStep",
         "dedup": "datakit.dedup.step:DedupStep",
         "filter": "datakit.filters.function:FilterStep",
+        "label": "datakit.labelling.step:LabelStep",
         "language": "datakit.filters.language:LanguageStep",
         "length": "datakit.filters.length:LengthStep",
         "mix": "datakit.mixing.mix:MixStep",
@@ -58,7 +59,7 @@ STEPS = Registry(
 )
 """Step classes: ``StepClass(params, context)`` with ``Params``, name, version and kind on the class."""
 
-_ONCE = ("mix", "pii", "split", "template")
+_ONCE = ("label", "mix", "pii", "split", "template")
 
 
 class StepSpec(BaseModel):
@@ -170,6 +171,11 @@ def _impossible(
         return "dedup after mix would undo the proportions; put dedup before mix"
     if spec.name == "dedup" and "template" in names[:index]:
         return "dedup after template would compare the templates' wording; put dedup before template"
+    if spec.name == "dedup" and "label" in names[:index]:
+        return "dedup after label would pay for the labels of duplicates; put dedup before label"
+    if spec.name == "label" and (early := {"split", "template"} & set(names[:index])):
+        step = sorted(early)[0]
+        return f"label after {step} could put gold rows into the training split; put label before {step}"
     return None
 
 

@@ -11,11 +11,13 @@ from typing import Any
 from datakit.core.errors import Unreachable
 from datakit.core.require import require
 from evalkit.errors import EvalError
+from evalkit.groups import GroupSource, leaves
 from evalkit.source import Setup, docs_digest
 
-__all__ = ["BuiltinSource", "config_keys", "task_files"]
+__all__ = ["BuiltinSource", "builtin_source", "config_keys", "task_files", "task_tags"]
 
-_NAME = re.compile(rb"^(task|group):[ \t]*[\"']?([^\s\"'#\[\]]+)", re.MULTILINE)
+_NAME = re.compile(rb"^[\"']?(task|group)[\"']?:[ \t]*[\"']?([^\s\"'#\[\]]+)", re.MULTILINE)
+_TAG = re.compile(rb"^[\"']?tag[\"']?:[ \t]*([^\n#]*)((?:\n[ \t]*-[^\n]*)*)", re.MULTILINE)
 
 
 @functools.cache
@@ -28,6 +30,17 @@ def task_files() -> dict[str, tuple[str, Path]]:
         kind = "group" if b"group" in hits else "task"
         if name := hits.get(kind.encode()):
             found.setdefault(name.decode(), (kind, path))
+    return found
+
+
+@functools.cache
+def task_tags() -> dict[str, list[str]]:
+    """Tag to the names of lm-eval's tasks that carry it."""
+    found: dict[str, list[str]] = {}
+    for name, (kind, path) in task_files().items():
+        for line, rows in _TAG.findall(path.read_bytes()) if kind == "task" else ():
+            for tag in re.findall(r"[\w.+-]+", (line + rows.replace(b"- ", b" ")).decode()):
+                found.setdefault(tag, []).append(name)
     return found
 
 
@@ -57,25 +70,6 @@ class BuiltinSource:
     rendered = False
     local = False
 
-    @classmethod
-    def find(cls, name: str, *, where: str | None = None) -> BuiltinSource:
-        """Finds a task by its name.
-
-        Raises:
-            EvalError: No task of that name, or a group of tasks.
-        """
-        import difflib
-
-        known = task_files()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=4)
-            hint = f"Did you mean {', '.join(near)}?" if near else "A task file ends in .yaml"
-            raise EvalError(f"lm-eval has no task '{name}'", where=where, hint=hint)
-        kind, path = known[name]
-        if kind == "group":
-            raise EvalError(f"'{name}' is a group of lm-eval", where=where, hint="Name its tasks one by one")
-        return cls(name, path)
-
     def identity(self) -> Any:
         """The name and the items themselves."""
         return {"name": self.name, "docs": docs_digest(self)}
@@ -99,6 +93,25 @@ class BuiltinSource:
         except (ValueError, KeyError, TypeError, ImportError, OSError) as error:
             raise EvalError(f"lm-eval cannot make the task '{self.name}': {_first_line(error)}") from error
         return task
+
+
+def builtin_source(name: str, *, where: str | None = None) -> BuiltinSource | GroupSource:
+    """A task, or a group as one task, by its name.
+
+    Raises:
+        EvalError: No task of that name.
+    """
+    import difflib
+
+    known, tags = task_files(), task_tags()
+    if name not in known and name not in tags:
+        near = difflib.get_close_matches(name, known, n=4)
+        hint = f"Did you mean {', '.join(near)}?" if near else "A task file ends in .yaml"
+        raise EvalError(f"lm-eval has no task '{name}'", where=where, hint=hint)
+    kind, path = known.get(name, ("tag", Path()))
+    if kind == "task":
+        return BuiltinSource(name, path)
+    return GroupSource(name, {leaf: BuiltinSource(leaf, known[leaf][1]) for leaf in leaves(name, known, tags)})
 
 
 def _first_line(error: Exception) -> str:

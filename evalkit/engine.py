@@ -30,19 +30,19 @@ def quiet_engine(*, offline: bool = False) -> Iterator[None]:
     import lm_eval.utils
 
     logger = logging.getLogger("lm_eval")
-    level, bar, hub = logger.level, lm_eval.api.task.tqdm, datasets.config.HF_HUB_OFFLINE
+    level, bar, asks = logger.level, lm_eval.api.task.tqdm, datasets.config.HF_HUB_OFFLINE
     environment = lm_eval.utils.env
     logger.setLevel(logging.ERROR)
     lm_eval.api.task.tqdm = lambda rows, **_: rows
     environment.from_string = functools.lru_cache(maxsize=1024)(environment.from_string)
-    datasets.config.HF_HUB_OFFLINE = offline or hub
+    datasets.config.HF_HUB_OFFLINE = offline or asks
     try:
         yield
     finally:
         logger.setLevel(level)
         lm_eval.api.task.tqdm = bar
         del environment.from_string
-        datasets.config.HF_HUB_OFFLINE = hub
+        datasets.config.HF_HUB_OFFLINE = asks
 
 
 def build_task(source: TaskSource, setup: Setup, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +17,7 @@ from datakit.core.checkpoint import find_model, load_model, load_tokenizer, stor
 from datakit.core.hashing import digest, json_digest
 from datakit.core.require import require
 from evalkit.errors import EvalError
+from evalkit.groups import members
 from evalkit.log import EvalLog, LogHeader, TaskInfo
 from evalkit.models.checkpoint import (
     adapter_digest,
@@ -25,9 +26,11 @@ from evalkit.models.checkpoint import (
     weights_digest,
     with_adapter,
 )
+from evalkit.models.encoder import is_masked, load_masked
+from evalkit.models.foreign import open_foreign
 from evalkit.onetask import evaluate_task
 from evalkit.set_metrics import MEASURES
-from evalkit.store import Entry, Store, entry_key
+from evalkit.store import Entry, Store, compute_missing, entry_key
 from evalkit.suite import Suite, SuiteTask, load_suite
 
 __all__ = ["Session"]
@@ -42,7 +45,8 @@ class Session:
     """One base model, loaded when it is first needed and then kept.
 
     Args:
-        model: Folder with ``config.json`` and safetensors, a hub name, or ``mock``, ``mock:right``, ``mock:wrong``.
+        model: Folder with ``config.json`` and safetensors (a causal or a masked language model), a hub name, or what
+            ``evalkit.models`` offers: ``mock``, ``mock:right``, ``mock:wrong``, ``openai:NAME@URL``, ``vllm:FOLDER``.
         chat: Rendering of prompts; part of what must agree between two logs.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None takes a GPU where there is one.
         dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is the checkpoint's own, float32 on the CPU.
@@ -71,10 +75,11 @@ class Session:
         self.offline = offline
         self.batch_tokens = batch_tokens
         self.store = store or Store()
-        self.mock = self.name if self.name.partition(":")[0] == "mock" and not Path(self.name).exists() else None
-        self.folder = Path() if self.mock else find_model(model, offline=offline)
-        self.device = "cpu" if self.mock else device or _device()
-        self.dtype = "float32" if self.mock else self._dtype(dtype)
+        self.foreign = open_foreign(self.name, self.chat)
+        self.folder = Path() if self.foreign else find_model(model, offline=offline)
+        self.device = self.foreign.device if self.foreign else device or _device()
+        self.dtype = "float32" if self.foreign else self._dtype(dtype)
+        self.masked = self.foreign is None and is_masked(self.folder)
         self._digest: tuple[str, str] | None = None
         self._loaded: tuple[Any, Any] | None = None
 
@@ -86,18 +91,24 @@ class Session:
         return dtype
 
     @property
+    def causal(self) -> bool:
+        """Whether it is a causal language model that is loaded here, so that its logits can be looked at."""
+        return self.foreign is None and not self.masked
+
+    @property
     def digests(self) -> tuple[str, str]:
         """Hashes of the weights and of the tokenizer, from the files' bytes."""
         if self._digest is None:
-            mocked = (digest("mock", self.name), "")
-            self._digest = mocked if self.mock else (weights_digest(self.folder), tokenizer_digest(self.folder))
+            own = self.foreign.digests if self.foreign else None
+            self._digest = own or (weights_digest(self.folder), tokenizer_digest(self.folder))
         return self._digest
 
     def load(self) -> tuple[Any, Any]:
         """The base and its tokenizer; loaded once."""
         if self._loaded is None:
             tokenizer = load_tokenizer(self.folder)
-            self._loaded = load_model(self.folder, device=self.device, dtype=self.dtype), tokenizer
+            load = load_masked if self.masked else load_model
+            self._loaded = load(self.folder, device=self.device, dtype=self.dtype), tokenizer
         return self._loaded
 
     def unload(self) -> None:
@@ -138,22 +149,33 @@ class Session:
         digests = {"weights": self.digests[0], "adapter": adapter_digest(adapter) if adapter else ""}
         limits = [_limit(task.limit, limit) for task in suite.tasks]
         keys = [self._key(task, digests, seed=seed, limit=most) for task, most in zip(suite.tasks, limits, strict=True)]
-        kept = self.store if store else None
+        kept = self.store if store and (self.foreign is None or self.foreign.stored) else None
         told = progress or _silent
         found = {at: entry for at, key in enumerate(keys) if kept and (entry := kept.get(key))}
+        stored = len(found)
         for at in found:
             told(label, suite.tasks[at].name, 0)
-        if missing := [at for at in range(len(keys)) if at not in found]:
-            with self._model(adapter) as (model, tokenizer):
-                for at in missing:
-                    task = suite.tasks[at]
-                    setup = task.setup(tokenizer, self.chat, seed)
-                    model.done = _counter(told, label, task.name)
-                    found[at] = evaluate_task(model, task, setup, limit=limits[at], offline=self.offline)
-                    if kept:
-                        kept.put(keys[at], found[at])
+        with ExitStack() as stack:
+            opened: list[tuple[Any, Any]] = []
+
+            def compute(at: int) -> Entry:
+                if not opened:
+                    opened.append(stack.enter_context(self._model(adapter)))
+                model, tokenizer = opened[0]
+                task = suite.tasks[at]
+                model.done = _counter(told, label, task.name)
+                if kept:
+                    from evalkit.models.resuming import Resuming
+
+                    model = Resuming(model, kept.journal(keys[at]))
+                setup = task.setup(tokenizer, self.chat, seed)
+                return evaluate_task(model, task, setup, limit=limits[at], offline=self.offline)
+
+            missing = {keys[at]: at for at in range(len(keys)) if at not in found}
+            for key, entry in compute_missing(kept, list(missing), lambda key: compute(missing[key])):
+                found[missing[key]] = entry
         entries = [_named(found[at], task) for at, task in enumerate(suite.tasks)]
-        facts = {"stored": len(keys) - len(missing), "seconds": round(time.perf_counter() - started, 3)}
+        facts = {"stored": stored, "seconds": round(time.perf_counter() - started, 3)}
         header = self._header(suite, entries, label, digests, keys, seed=seed, limit=limit, facts=facts)
         items = pa.concat_tables([entry.items for entry in entries])
         order = [(name, "ascending") for name in ("task", "item_id", "metric", "filter")]
@@ -167,13 +189,15 @@ class Session:
         """
         from evalkit.engine import build_task, quiet_engine
 
-        tokenizer = None if self.mock else self.load()[1]
+        tokenizer = self.foreign.tokenizer if self.foreign else self.load()[1]
         counts: dict[str, int] = {}
         with quiet_engine(offline=self.offline):
             for task in _suite(suite).tasks:
-                made = build_task(task.source, task.setup(tokenizer, self.chat, 0), task.name)
-                all_items = len(made.eval_docs)
-                counts[task.name] = min(all_items, task.limit or all_items)
+                counts[task.name] = 0
+                for source in members(task.source):
+                    made = build_task(source, task.setup(tokenizer, self.chat, 0), task.name)
+                    all_items = len(made.eval_docs)
+                    counts[task.name] += min(all_items, task.limit or all_items)
         return counts
 
     def _key(self, task: SuiteTask, digests: Mapping[str, str], *, seed: int, limit: int | None) -> str:
@@ -204,24 +228,32 @@ class Session:
     def _model(self, adapter: Path | None) -> Iterator[tuple[Any, Any]]:
         """lm-eval's model, with the adapter while the block runs."""
         require("lm_eval", extra="eval")
-        if self.mock:
-            from evalkit.models.mock import MockModel
-
-            yield MockModel(self.mock), None
+        if self.foreign:
+            if adapter is not None:
+                raise EvalError(f"an adapter cannot be laid over '{self.name}'", hint="Serve the tuned model itself")
+            yield self.foreign.make(), self.foreign.tokenizer
             return
-        from evalkit.models.hf import HFModel
-
         base, tokenizer = self.load()
         if adapter is None:
-            yield HFModel(base, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
+            yield self._asked(base, tokenizer), tokenizer
             return
         try:
             with with_adapter(base, adapter) as tuned:
-                yield HFModel(tuned, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens), tokenizer
+                yield self._asked(tuned, tokenizer), tokenizer
         except BaseException:
             # Half an adapter may be left in the base: load it again the next time.
             self._loaded = None
             raise
+
+    def _asked(self, model: Any, tokenizer: Any) -> Any:
+        """A loaded model behind lm-eval's interface."""
+        if self.masked:
+            from evalkit.models.masked import MaskedModel
+
+            return MaskedModel(model, tokenizer, batch_tokens=self.batch_tokens)
+        from evalkit.models.hf import HFModel
+
+        return HFModel(model, tokenizer, chat=self.chat, batch_tokens=self.batch_tokens)
 
     def _header(
         self,

@@ -15,6 +15,7 @@ from datakit.core.hashing import digest
 from datakit.core.storage import write_table
 from evalkit.engine import build_task, quiet_engine
 from evalkit.errors import EvalError
+from evalkit.groups import members
 from evalkit.log import ITEMS
 from evalkit.models.facts import Facts, RequestFacts
 from evalkit.suite import Suite
@@ -221,7 +222,7 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else str(value)
 
 
-def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None) -> Path:
+def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None, offline: bool = False) -> Path:
     """Writes a suite's items as Parquet, for decontamination: columns task, item_id, prompt, answer.
 
     Prompts are those without few-shot examples and chat template; multiple-choice options stand in the answer, gold
@@ -231,23 +232,25 @@ def export_items(suite: Suite, path: Path, *, chat: ChatSettings | None = None) 
         suite: Its tasks' data must be local or in the hub's cache.
         path: The Parquet file.
         chat: Only for tasks that render their own prompts.
+        offline: The hub is not asked; what its cache lacks is an error.
     """
     import json
 
     rows: list[dict[str, str]] = []
-    with quiet_engine():
+    with quiet_engine(offline=offline):
         from lm_eval.utils import handle_non_serializable, hash_string
 
         for entry in suite.tasks:
             setup = entry.setup(None, chat or ChatSettings(), 0)
-            task = build_task(entry.source, setup, entry.name)
-            task.set_config("num_fewshot", 0)
-            docs = []
-            for at, doc in task.doc_iterator(limit=entry.limit):
-                text = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
-                docs.append({"doc_id": at, "doc": doc, "doc_hash": hash_string(text)})
-            ids = item_ids(docs)
-            rows += [{"task": entry.name, "item_id": ids[at]} | _texts(task, docs[at]["doc"]) for at in sorted(ids)]
+            for source in members(entry.source):
+                task = build_task(source, setup, entry.name)
+                task.set_config("num_fewshot", 0)
+                docs = []
+                for at, doc in task.doc_iterator(limit=entry.limit):
+                    text = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+                    docs.append({"doc_id": at, "doc": doc, "doc_hash": hash_string(text)})
+                ids = item_ids(docs)
+                rows += [{"task": entry.name, "item_id": ids[at]} | _texts(task, docs[at]["doc"]) for at in sorted(ids)]
     write_table(path, pa.Table.from_pylist(rows, schema=EXPORT))
     return path
 

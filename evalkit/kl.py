@@ -61,7 +61,7 @@ def measure_kl(
     if (adapter is None) == (tuned is None):
         raise EvalError("KL is measured of a base and one tuned model: give an adapter or a session")
     tasks = [task for task in suite.tasks if task.kind in ("gain", "drift")]
-    if not tasks or base.mock or (tuned is not None and tuned.mock):
+    if not tasks or not base.causal or (tuned is not None and not tuned.causal):
         return {}
     keys = {task.name: _key(base, task, adapter, tuned, seed=seed, limit=_most(task, limit)) for task in tasks}
     found = {name: kept for name, key in keys.items() if store and (kept := _stored(base, key)) is not None}

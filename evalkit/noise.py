@@ -58,7 +58,7 @@ def noise_floor(
     share = share if limit is None else min(share, limit)
     usual = session.batch_tokens or batch_budget(session.device)
     sizes = (usual, max(64, usual // 8))
-    if not tasks or session.mock:
+    if not tasks or session.foreign:
         return Noise(0, 0, 0.0, sizes)
     key = entry_key({"noise": REVISION, "log": log.header.key, "share": share, "sizes": sizes})
     if store and (entry := session.store.get(key)) is not None:

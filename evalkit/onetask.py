@@ -10,6 +10,7 @@ import pyarrow as pa
 from datakit.core.chat import is_chat
 from datakit.core.hashing import digest
 from evalkit.errors import EvalError
+from evalkit.groups import GroupSource, pooled
 from evalkit.log import TaskInfo
 from evalkit.store import Entry
 
@@ -38,6 +39,8 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
     from evalkit.engine import build_task, metric_names, quiet_engine, run_task
     from evalkit.items import OF_PAIRS, Primary, items_table
 
+    if isinstance(task.source, GroupSource):
+        return pooled(task, lambda member: evaluate_task(model, member, setup, limit=limit, offline=offline))
     started = time.perf_counter()
     with quiet_engine(offline=offline):
         made = build_task(task.source, setup, task.name)

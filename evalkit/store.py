@@ -8,7 +8,8 @@ processes may write and a killed evaluation goes on with the tasks it lacks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import pyarrow as pa
 
 from datakit.core.errors import NewerFormat, StorageError
 from datakit.core.hashing import json_digest
-from datakit.core.storage import cache_folder, read_json, read_table, write_json, write_table
+from datakit.core.storage import cache_folder, read_json, read_table, storage_errors, write_json, write_table
+from evalkit.journal import Journal
 from evalkit.log import ITEMS, TaskInfo
 
-__all__ = ["Entry", "Store", "entry_key"]
+__all__ = ["Entry", "Store", "compute_missing", "entry_key"]
 
 #: Raised whenever the same inputs may give other rows.
 REVISION = 1
@@ -80,3 +82,64 @@ class Store:
             "recorded": dict(entry.recorded),
         }
         write_json(folder / "entry.json", header, private=True)
+        self.journal(key).drop()
+
+    def journal(self, key: str) -> Journal:
+        """Answers of that entry's evaluation so far."""
+        return Journal(self.folder / key)
+
+    @contextmanager
+    def claim(self, key: str, *, wait: bool) -> Iterator[bool]:
+        """Whether this process alone works on the entry while the block runs.
+
+        Args:
+            key: Of the entry.
+            wait: For a process that works on it now; otherwise False is given at once.
+        """
+        from filelock import FileLock, Timeout
+
+        path = self.folder / ".locks" / f"{key}.lock"
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=-1 if wait else 0)
+                mine = True
+            except Timeout:
+                mine = False
+        try:
+            yield mine
+        finally:
+            if mine:
+                lock.release()
+
+
+def compute_missing(
+    store: Store | None, keys: Sequence[str], compute: Callable[[str], Entry]
+) -> Iterator[tuple[str, Entry]]:
+    """Entries of the keys, in the order in which they are there.
+
+    What another process works on now is left for the end; then it is waited for, and taken from the store.
+
+    Args:
+        store: None computes all and keeps nothing.
+        keys: That the store lacked.
+        compute: Gives the entry of a key.
+    """
+    waiting = list(dict.fromkeys(keys))
+    if store is None:
+        yield from ((key, compute(key)) for key in waiting)
+        return
+    for wait in (False, True):
+        busy = []
+        for key in waiting:
+            with store.claim(key, wait=wait) as mine:
+                if not mine:
+                    busy.append(key)
+                    continue
+                entry = store.get(key)
+                if entry is None:
+                    entry = compute(key)
+                    store.put(key, entry)
+            yield key, entry
+        waiting = busy

@@ -12,14 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from datakit.core.chat import ChatSettings
 from datakit.core.registry import Registry, suggest
 from datakit.core.yaml import Document, load_yaml
-from evalkit.builtin import BuiltinSource
+from evalkit.builtin import builtin_source
 from evalkit.errors import EvalError
 from evalkit.source import Setup, TaskSource
 from evalkit.taskfile import ConfigSource, read_config, with_includes
 
-__all__ = ["Suite", "SuiteTask", "load_suite"]
+__all__ = ["SUITES", "Suite", "SuiteTask", "load_suite"]
 
-SUITES = Registry("evalkit.suites")
+SUITES = Registry(
+    "evalkit.suites",
+    {"retain-core": "evalkit.suites:retain_core", "retain-korean": "evalkit.suites:retain_korean"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,4 +193,4 @@ def _from_name(name: str, folder: Path, *, where: str | None = None) -> SuiteTas
     if Path(name).suffix in (".yaml", ".yml"):
         path = folder / name
         return _from_config(ConfigSource.make(read_config(path), folder=path.parent, where=str(path)))
-    return SuiteTask(name=name, source=BuiltinSource.find(name, where=where))
+    return SuiteTask(name=name, source=builtin_source(name, where=where))

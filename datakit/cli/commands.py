@@ -31,6 +31,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "why": CommandEntry("Whole loop", "why", "Tell the whole story of one example."),
     "diff": CommandEntry("Whole loop", "diff", "Say what differs between two runs, rows and results."),
     "build": CommandEntry("Data", "build", "Run only the data part of a recipe."),
+    "label": CommandEntry("Data", "label", "Label rows by asking a model, and measure it against people."),
+    "review": CommandEntry("Data", "review", "Let people check labels, in a browser or a spreadsheet."),
     "templates": CommandEntry("Data", "templates", "List, show and render prompt templates."),
     "dedup": CommandEntry("Data", "dedup", "Take exact and near-duplicates out of plain files."),
     "pii": CommandEntry("Data", "pii", "Replace personal data in plain files."),
@@ -45,4 +47,5 @@ COMMANDS: dict[str, CommandEntry] = {
     "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),
     "curve": CommandEntry("Model", "curve", "Gain and forgetting over checkpoints or number of examples."),
     "recover": CommandEntry("Model", "recover", "Say whether a lost skill is gone or only hidden."),
+    "suites": CommandEntry("Model", "suites", "List the suites there are, or the tasks of one."),
 }

@@ -19,7 +19,7 @@ _FILES = ("jsonl", "json", "csv", "tsv", "parquet")
 
 
 @click.command("convert")
-@click.option("--to", required=True, metavar="NAME", help="Format; see above.")
+@click.option("--to", metavar="NAME", help="Format; see above. By default a file format, by OUT's ending.")
 @click.option("-o", "--output", metavar="OUT", help="File or URL; for a trainer a folder, or one file.")
 @click.option("--lossy", is_flag=True, help="Leave out and count what the format cannot hold.")
 @click.option("--skip-bad-rows", is_flag=True, help="Count unreadable rows instead of ending.")
@@ -42,6 +42,8 @@ def command(**given: Any) -> None:
     from datakit.export import exporter_names
 
     known = [*_FILES, *exporter_names()]
+    if given["to"] is None:
+        given["to"] = _by_ending(given["output"])
     if given["to"] not in known:
         raise click.UsageError(f"no format named '{given['to']}'. {suggest(given['to'], known)}")
     if given["to"] in _FILES:
@@ -63,15 +65,27 @@ def command(**given: Any) -> None:
         out.print(f"{'unreadable':<12}{bad:>9,}", markup=False)
 
 
+def _by_ending(output: str | None) -> str:
+    from datakit.plain.targets import suffixes
+
+    ending = suffixes(output or "")[0].lstrip(".")
+    if ending not in _FILES:
+        raise click.UsageError("into which format? --to NAME, or -o with the ending of a file format")
+    return ending
+
+
 def _file(given: dict[str, Any]) -> None:
     from datakit.cli.plain import files_of, said
     from datakit.plain.convert import convert
+    from datakit.plain.engine import header_notes
 
     output = given["output"] or ("-" if list(given["files"]) == ["-"] else None)
     if output is None:
         raise click.UsageError("where shall the rows go? -o OUT, or -o - for standard output")
     paths = [place for path in given["files"] for place in data_files(path)]
-    result = convert(files_of(given, paths), given["to"], output, skip_bad_rows=given["skip_bad_rows"])
+    files = files_of(given, paths)
+    result = convert(files, given["to"], output, skip_bad_rows=given["skip_bad_rows"])
+    result.notes += header_notes(files)
     said(result, given)
 
 

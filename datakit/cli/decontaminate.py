@@ -32,15 +32,24 @@ def command(**given: Any) -> None:
     from datakit.cli.plain import run_steps
 
     with tempfile.TemporaryDirectory(prefix="datakit-items-") as folder:
-        against = tuple(_items(name, Path(folder)) for name in given["against"])
+        against = tuple(_items(name, Path(folder), offline=given["offline"]) for name in given["against"])
         run_steps(given, [("decontaminate", {"against": against})])
 
 
-def _items(name: str, folder: Path) -> str:
+def _items(name: str, folder: Path, *, offline: bool) -> str:
     """A file of items: the one that is named, or what a suite or task holds."""
     path = Path(name)
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         return str(path.absolute())
+    from datakit.plain.targets import suffixes
+
+    if not path.is_file() and any(suffixes(name)):  # no task and no suite has such a name
+        from datakit.core.errors import SourceError
+
+        raise SourceError(
+            f"no such file: '{name}'",
+            hint=f"Relative paths start at '{Path.cwd()}'; a name without ending is a suite or a task of lm-eval",
+        )
     from datakit.core.require import own_package
 
     own_package("evalkit")
@@ -50,5 +59,5 @@ def _items(name: str, folder: Path) -> str:
     is_suite = path.suffix in (".yaml", ".yml") or name in SUITES.names()
     suite = load_suite(path if path.is_file() else name) if is_suite else load_suite([name])
     target = folder / f"{len(list(folder.iterdir()))}.parquet"
-    export_items(suite, target)
+    export_items(suite, target, offline=offline)
     return str(target)

@@ -12,7 +12,9 @@ from datakit.cli.plain import writing_options
 __all__ = ["command"]
 
 # Steps that are no filters, or commands of their own.
-_OTHERS = {"chunk", "decontaminate", "dedup", "filter", "mix", "pii", "split", "template"}
+_OTHERS = {"chunk", "decontaminate", "dedup", "filter", "label", "mix", "pii", "split", "template"}
+
+_WITHOUT_TEXT = {"balance", "filter"}
 
 
 def _filters() -> list[str]:
@@ -37,7 +39,7 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit filter tickets.csv -o calm.csv --use mine:shouting
-      $ datakit filter tickets.csv -o - --use mine:shouting --shard 1/4
+      $ datakit filter tickets.csv -o short.csv --max-words 60 --keep en,ko
     """
     from datakit.cli.options import is_given
     from datakit.cli.plain import run_steps
@@ -53,4 +55,4 @@ def command(**given: Any) -> None:
     steps += [("filter", {"use": use}) for use in given["use"]]
     if not steps:
         raise click.UsageError("no check is named; for example --use mine:shouting")
-    run_steps(given, steps, needs_text=len(steps) > len(given["use"]))
+    run_steps(given, steps, needs_text=any(name not in _WITHOUT_TEXT for name, _ in steps))

@@ -40,6 +40,8 @@ def command(
     from datakit.cli.console import print_json
     from datakit.experiment.init import draft, write
 
+    if file == "-":
+        raise click.UsageError("a recipe names the file that it reads again, and standard input is none")
     drafted = draft(file, output=output, model=model, said=_said(columns))
     written = write(drafted, force=force)
     if as_json:

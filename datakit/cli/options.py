@@ -46,8 +46,11 @@ class StepCommand(click.Command):
             from datakit.recipe import STEPS
 
             taken = {name for param in self.params for name in param.opts}
-            for step in self.steps() if callable(self.steps) else self.steps:
+            steps = self.steps() if callable(self.steps) else self.steps
+            for step in steps:
                 for option in step_options(step, STEPS.load(step).Params, self.renamed, self.without, taken):
+                    if len(steps) > 1:  # whose option it is
+                        option.help = f"{step}: {option.help}" if option.help else f"{step}."
                     taken.update(option.opts)
                     self.made.append(option)
         own = super().get_params(ctx)

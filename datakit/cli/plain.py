@@ -89,7 +89,12 @@ def make_step(name: str, given: Mapping[str, Any], columns: Mapping[str, str], *
 
     step = STEPS.load(name)
     params = step_params(name, step.Params, given, **more)
-    context = StepContext(seed=given.get("seed") or 0, folder=Path.cwd(), columns={"file": dict(columns)})
+    context = StepContext(
+        seed=given.get("seed") or 0,
+        folder=Path.cwd(),
+        columns={"file": dict(columns)},
+        offline=bool(given.get("offline")),
+    )
     made: Step = step(params, context)
     return made
 

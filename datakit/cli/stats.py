@@ -36,11 +36,13 @@ def command(**given: Any) -> None:
     from datakit.cli.plain import files_of
     from datakit.core.storage import write_text
     from datakit.plain.columns import said_columns
+    from datakit.plain.engine import header_notes
     from datakit.plain.page import page
     from datakit.plain.stats import merged, stats
 
     paths = [place for path in given["files"] for place in data_files(path)]
-    parts = stats(files_of(given, paths), columns=said_columns(given["column"]))
+    files = files_of(given, paths)
+    parts = stats(files, columns=said_columns(given["column"]))
     if given["html"] is not None:
         write_text(given["html"], page(parts, ", ".join(Path(name).name for name in given["files"])))
     if given["as_json"]:
@@ -49,6 +51,8 @@ def command(**given: Any) -> None:
     out = console(quiet=given["quiet"])
     for line in _lines(parts, merged(parts)):
         out.print(line, markup=False, soft_wrap=True)
+    for note in header_notes(files):
+        out.print(f"{'note':<12}{note}", markup=False, soft_wrap=True)
     if given["html"] is not None:
         out.print(f"{'page':<12}{given['html']}", markup=False, soft_wrap=True)
 

@@ -164,6 +164,8 @@ def _render(
 ) -> None:
     """Render the first rows of FILE as a build would.
 
+    Text and label are recognised by their columns' names; --column says others.
+
     \b
     Examples:
       $ datakit templates render t.csv --template classify --column label=queue
@@ -185,6 +187,10 @@ def _render(
         print_json({"rows": [example.to_row() for example in made], "notes": step.notes()})
         return
     out = console(quiet=quiet)
+    renamed = [f"{ours} from '{theirs}'" for ours, theirs in source.columns.items() if ours != theirs]
+    if renamed:
+        taken = " · ".join(renamed)
+        out.print(f"columns: {taken}\n", markup=False, soft_wrap=True)
     for example in made:
         for line in _lines(example):
             out.print(line, markup=False, soft_wrap=True)
@@ -201,9 +207,9 @@ def _read(file: str, columns: tuple[str, ...], labels: str | None) -> Any:
     from datakit.core.errors import UsageError
     from datakit.sources import SourceSpec, open_source
 
-    pairs = dict(pair.partition("=")[::2] for pair in columns)
     if bad := [pair for pair in columns if "=" not in pair]:
         raise UsageError(f"--column '{bad[0]}' is not OURS=THEIRS", hint="For example --column text=message")
+    pairs = {**_recognised(file), **dict(pair.partition("=")[::2] for pair in columns)}
     names = [name.strip() for name in labels.split(",")] if labels else []
     try:
         column = {"column": pairs.get("label", "label"), "names": names} if names else None
@@ -211,6 +217,15 @@ def _read(file: str, columns: tuple[str, ...], labels: str | None) -> Any:
     except ValidationError as error:
         raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     return open_source("file", spec, folder=Path.cwd()).read()
+
+
+def _recognised(file: str) -> dict[str, str]:
+    """Text and label column by their names, as the commands on plain files take them; ours need no mapping."""
+    from datakit.plain import open_files
+    from datakit.plain.engine import read_columns
+
+    found = read_columns(open_files([file])) or {}
+    return {ours: found[ours] for ours in ("text", "label") if found.get(ours, ours) != ours}
 
 
 def _lines(example: Example) -> list[str]:

@@ -56,7 +56,7 @@ class DatakitError(Exception):
         """One line: where, what, what to do."""
         text = self.message if self.where is None else f"{self.where}: {self.message}"
         if self.hint:
-            text = f"{text.rstrip('.')}. {self.hint}"
+            text = f"{text.rstrip('.')}{'' if text.endswith(('?', '!')) else '.'} {self.hint}"
         return " ".join(text.split())
 
 

@@ -98,6 +98,9 @@ class StepContext:
         columns: Source name to the recipe's column map, our name to the file's name.
         resources: Name to path, handed in from above (the suite's items, for example).
         offline: ``network: never``.
+        redact: Languages to what finds personal data in texts, for steps that send texts somewhere.
+        confirm: Asks a person, before money is spent; None where nobody can be asked.
+        tell: Hears how far a long step is.
     """
 
     seed: int = 0
@@ -107,6 +110,9 @@ class StepContext:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     resources: Mapping[str, Path] = field(default_factory=dict)
     offline: bool = False
+    redact: Callable[[tuple[str, ...]], Any] | None = None
+    confirm: Callable[[str], bool] | None = None
+    tell: Callable[[str], None] = lambda text: None
 
 
 class Step(Protocol):

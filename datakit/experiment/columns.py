@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Column", "columns", "is_label", "is_number"]
+from datakit.plain.columns import is_number
+
+__all__ = ["Column", "columns", "is_label"]
 
 _LONGEST_LABEL = 60
 
@@ -80,8 +81,3 @@ def _kind(value: Any) -> Kind:
 
 def _flat(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is written as a number."""
-    return re.fullmatch(r"\s*[-+]?\d+(?:\.\d+)?\s*", text) is not None

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakit.core.errors import SourceError
-from datakit.experiment.columns import Column, columns, is_label, is_number
+from datakit.experiment.columns import Column, columns, is_label
+from datakit.plain.columns import is_value
 
 if TYPE_CHECKING:
     from datakit.sources import SourceSpec, Stream
@@ -24,7 +25,6 @@ ROWS = 50_000
 
 _RAW = 1 << 26
 _BYTES = 1 << 22
-_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +166,10 @@ def _header(stream: Stream, format: str, options: Mapping[str, Any]) -> dict[str
         return {}
     first = list(rows[0].values())
     below = [[row[name] for row in rows[1:]] for name in rows[0]]
-    if not any(_is_value(cell, column) for cell, column in zip(first, below, strict=True)):
+    if not any(is_value(cell, column) for cell, column in zip(first, below, strict=True)):
         return {}
     facts = [replace(column, name=str(index)) for index, column in enumerate(columns(rows))]
     return {"header": _invented(facts)}
-
-
-def _is_value(cell: str, below: Sequence[str]) -> bool:
-    """Whether a cell of the first line is a value as those below it, and no column name."""
-    cell = cell.strip()
-    if not cell:
-        return False  # the index column that pandas writes has an empty name
-    numbers = sum(is_number(other) for other in below)
-    return len(cell) > _LONGEST_NAME or below.count(cell) > 1 or (is_number(cell) and numbers > len(below) / 2)
 
 
 def _invented(facts: Sequence[Column]) -> list[str]:

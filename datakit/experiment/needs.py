@@ -15,7 +15,6 @@ from datakit.experiment.models import MODELS
 
 if TYPE_CHECKING:
     from datakit.experiment.recipe import Recipe
-    from evalkit.suite import SuiteTask
 
 __all__ = ["Need", "check_needs", "needs"]
 
@@ -106,16 +105,17 @@ def _model(recipe: Recipe) -> Iterator[Need]:
 
 def _tasks(recipe: Recipe) -> Iterator[Need]:
     from datakit.experiment.evaluation import wanted_tasks
+    from evalkit.groups import members
 
     for task in wanted_tasks(recipe):
-        name = _dataset_of(task)
-        if name is not None:
-            yield _dataset(recipe, name, None, f"task {task.name}")
+        for source in members(task.source):
+            name = _dataset_of(source)
+            if name is not None:
+                yield _dataset(recipe, name, None, f"task {task.name}")
 
 
-def _dataset_of(task: SuiteTask) -> str | None:
+def _dataset_of(source: Any) -> str | None:
     """The dataset of the hub that a task reads; None where its data are files here."""
-    source: Any = task.source
     if getattr(source, "local", True):
         return None
     config = getattr(source, "config", None)

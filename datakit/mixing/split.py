@@ -18,7 +18,7 @@ from datakit.core.step import Params, StepContext, StepOutput, ledger_table
 from datakit.mixing.assign import assign, assign_by_time, assign_folds
 from datakit.mixing.related import column_values, related_sets
 
-__all__ = ["SPLITS", "SplitParams", "SplitStep", "by_split", "folds", "split"]
+__all__ = ["SPLITS", "SplitParams", "SplitStep", "by_split", "folds", "held_out", "split"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -114,10 +114,13 @@ class SplitStep:
         seed = self.context.seed if params.seed is None else params.seed
         mapped = {ours: theirs for names in self.context.columns.values() for ours, theirs in names.items()}
         if params.by is not None:
-            sides = _by(table, params.by, mapped)
-            self._notes = _crossing(table, sides)
+            held, own = held_out(table), _by(table, params.by, mapped)
+            sides = ["test" if side == "train" and out else side for side, out in zip(own, held, strict=True)]
+            self._notes = _crossing(table, own)
+            if moved := sum(one != other for one, other in zip(own, sides, strict=True)):
+                self._notes.append(f"{moved:,} rows of the data's own train split stand in test: gold, or like it")
         else:
-            sides = _sides(table, params, seed, mapped)
+            sides = _around_gold(table, params, seed, mapped)
             self._refuse_empty(table, sides)
             self._notes = _told(table, params, sides, mapped)
         if "split" in table.column_names:
@@ -168,12 +171,48 @@ def folds(
 
 
 def by_split(table: pa.Table) -> dict[str, pa.Table]:
-    """The rows of each split, empty ones included; a table that was not split is all train."""
+    """The rows of each split, empty ones included; a table that was not split is all train but for gold rows."""
     import pyarrow.compute as pc
 
     if "split" not in table.column_names:
-        return {"train": table}
+        held = pa.array(held_out(table), pa.bool_())
+        if not held.true_count:
+            return {"train": table}
+        return {"train": table.filter(pc.invert(held)), "validation": table.slice(0, 0), "test": table.filter(held)}
     return {name: table.filter(pc.equal(table.column("split"), name)) for name in SPLITS}
+
+
+def held_out(table: pa.Table, *, group: str | None = None, mapped: Mapping[str, str] | None = None) -> list[bool]:
+    """Rows that must not be trained on: gold (the column ``held_out``), and all that is related to it."""
+    if "held_out" not in table.column_names:
+        return [False] * table.num_rows
+    roots = related_sets(table, group=group, mapped=mapped or {})
+    gold = {root for root, out in zip(roots, table.column("held_out").to_pylist(), strict=True) if out}
+    return [root in gold for root in roots]
+
+
+def _around_gold(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str]) -> list[str]:
+    """Sides of all rows: gold goes to test, or to validation where no test is asked for, and counts for its size."""
+    held = held_out(table, group=params.group, mapped=mapped)
+    count = sum(held)
+    if not count:
+        return _sides(table, params, seed, mapped)
+    place = "test" if params.test or params.folds is not None or not params.validation else "validation"
+    rest = table.filter(pa.array([not out for out in held], pa.bool_()))
+    if not rest.num_rows:
+        raise StepError("every row is gold or related to it: nothing is left to train on")
+    if params.folds is None:
+        params = params.model_copy(update=_other_shares(params, place, count, rest.num_rows))
+    others = iter(_sides(rest, params, seed, mapped))
+    return [place if out else next(others) for out in held]
+
+
+def _other_shares(params: SplitParams, place: str, gold: int, rest: int) -> dict[str, float]:
+    """Shares of the rows that are no gold, so that all together the sides have the asked sizes where they can."""
+    wanted = {name: getattr(params, name) * (gold + rest) for name in ("validation", "test")}
+    wanted[place] = max(wanted[place] - gold, 0.0)
+    scale = min(1.0, rest / 2 / max(sum(wanted.values()), 1e-9))  # at least half of them for train
+    return {name: scale * rows / rest for name, rows in wanted.items()}
 
 
 def _sides(table: pa.Table, params: SplitParams, seed: int, mapped: Mapping[str, str]) -> list[str]:

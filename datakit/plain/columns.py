@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,14 @@ from datakit.core.errors import UsageError
 from datakit.core.registry import suggest
 from datakit.sources.names import ANSWER_NAMES, LABEL_NAMES, MESSAGES_NAMES, PROMPT_NAMES, TEXT_NAMES
 
-__all__ = ["OUR_NAMES", "guess_columns", "said_columns"]
+__all__ = ["OUR_NAMES", "guess_columns", "is_number", "is_value", "row_for_names", "said_columns"]
 
 OUR_NAMES = (
     *("text", "label", "messages", "system", "prompt", "context", "answer"),
     *("chosen", "rejected", "choices"),
 )
 _LONGEST_LABEL = 60
+_LONGEST_NAME = 40
 
 
 def said_columns(pairs: Iterable[str]) -> dict[str, str]:
@@ -123,3 +125,23 @@ def _short(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return bool(values) and all(
         isinstance(value, (str, int, float)) and len(str(value)) <= _LONGEST_LABEL for value in values
     )
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is written as a number."""
+    return re.fullmatch(r"\s*[-+]?\d+(?:\.\d+)?\s*", text) is not None
+
+
+def is_value(cell: str, below: Sequence[str]) -> bool:
+    """Whether a cell of the first line is a value as those below it, and no column name."""
+    cell = cell.strip()
+    if not cell:
+        return False  # the index column that pandas writes has an empty name
+    numbers = sum(is_number(other) for other in below)
+    return len(cell) > _LONGEST_NAME or below.count(cell) > 1 or (is_number(cell) and numbers > len(below) / 2)
+
+
+def row_for_names(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """A column name that looks like a value: the first line of the table may be a row; None where none does."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return next((name for name in names if is_value(name, [str(row.get(name) or "") for row in rows])), None)

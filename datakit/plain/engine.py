@@ -6,12 +6,14 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
 from datakit.core.errors import StepError, UsageError
+from datakit.core.registry import suggest
 from datakit.core.step import Step
-from datakit.plain.columns import guess_columns
+from datakit.plain.columns import OUR_NAMES, guess_columns, row_for_names
 from datakit.plain.files import PlainFile
 from datakit.plain.judges import Judge, RowJudge, TableJudge, Verdict
 from datakit.plain.mapping import Mapper
@@ -21,10 +23,12 @@ from datakit.plain.sidecar import Sidecar, sidecar
 from datakit.plain.targets import Target, plan
 from datakit.plain.writers import Writer, writer
 
-__all__ = ["PlainResult", "read_columns", "run", "shard_of"]
+__all__ = ["PlainResult", "check_columns", "header_notes", "read_columns", "run", "shard_of"]
 
 _REWRITES = ("pii",)
 _BAD = "read"
+_LOOKED_AT = 1000
+_SHOWN = 30
 
 
 @dataclass(slots=True)
@@ -114,6 +118,7 @@ def run(
     mapped = read_columns(files, columns)
     if needs_text and mapped is not None and not {"text", "messages", "prompt", "chosen"} & set(mapped):
         raise UsageError("cannot tell which column holds the text", hint="Say it: --column text=NAME")
+    check_columns(files, steps)
     result = PlainResult(columns=dict(mapped or {}))
     judge = _judge(files, steps, mapped or {}, reader, whole=whole, rewrites=rewrites)
     for step in steps:
@@ -123,7 +128,9 @@ def run(
         _write_all(files, targets, judge, reader, side, result)
     result.outputs = tuple(dict.fromkeys(target.place for target in targets))
     result.sidecar = side.place if side.rows else None
-    result.notes = [str(note) for step in steps if hasattr(step, "notes") for note in step.notes()]
+    result.notes = header_notes(files) + [
+        str(note) for step in steps if hasattr(step, "notes") for note in step.notes()
+    ]
     if result.rows_in != result.rows_out + result.dropped.total():
         raise StepError(
             f"rows do not balance: {result.rows_in} in, {result.rows_out} out, {result.dropped.total()} dropped"
@@ -137,11 +144,41 @@ def read_columns(files: Sequence[PlainFile], said: Mapping[str, str] | None = No
     Raises:
         UsageError: A column that was named is not there.
     """
-    for file in files:
-        for batch in file.batches():
-            if rows := [record.value for record in batch.records if isinstance(record.value, dict)]:
-                return guess_columns(rows, said)
-    return None
+    rows = _first_rows(files)
+    return guess_columns(rows, said) if rows else None
+
+
+def _first_rows(files: Sequence[PlainFile]) -> list[dict[str, Any]]:
+    """The rows of the first batch that has any."""
+    batches = (batch for file in files for batch in file.batches())
+    found = ([record.value for record in batch.records if isinstance(record.value, dict)] for batch in batches)
+    return next((rows for rows in found if rows), [])
+
+
+def header_notes(files: Sequence[PlainFile], rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """A warning where the first line of a table was taken for column names and looks like a row."""
+    first = files[0] if files else None
+    if first is None or first.format not in ("csv", "tsv") or first.spec.header is not True:
+        return []
+    cell = row_for_names((_first_rows(files[:1]) if rows is None else rows)[:_LOOKED_AT])
+    if cell is None:
+        return []
+    shown = cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}…"
+    return [f"the first line of {first.name} was taken for column names, such as '{shown}'. A row? --no-header"]
+
+
+def check_columns(files: Sequence[PlainFile], steps: Sequence[Step]) -> None:
+    """A column that a step is told to use and the first rows have not is found before the work, among all they have.
+
+    Raises:
+        UsageError: There is one.
+    """
+    wanted = [(step.name, column) for step in steps if hasattr(step, "columns") for column in step.columns()]
+    rows = _first_rows(files) if wanted else []
+    known = list(dict.fromkeys(name for row in rows for name in row))
+    for step, column in wanted:
+        if known and column not in (*known, *OUR_NAMES, "source", "template"):
+            raise UsageError(f"{step}: no column '{column}' in the rows", hint=suggest(column, known))
 
 
 def _judge(

@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "PlainFile", "Reading", "open_files"]
 
 FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "text")
 
+_OR = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _ROWS = 4096
 _BYTES = 32 << 20
 _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2", b"PK\x03\x04": "zip"}
@@ -192,7 +193,10 @@ def _format(stream: Stream, reading: Reading) -> str:
     elif not stream.head and stream.name == "stdin":
         return "jsonl"
     else:
-        found = guess_format(stream)
+        try:
+            found = guess_format(stream)
+        except SourceError as error:
+            raise SourceError(error.message, where=error.where, hint=f"Say it: --format {_OR}") from None
     if found == "json" and not _is_array(stream.head):
         return "jsonl"
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from datakit.core.errors import UsageError
 from datakit.core.step import Step
 from datakit.mixing.split import SPLITS
-from datakit.plain.engine import read_columns
+from datakit.plain.engine import check_columns, header_notes, read_columns
 from datakit.plain.files import PlainFile
 from datakit.plain.judges import TableJudge
 from datakit.plain.mapping import Mapper
@@ -45,12 +45,15 @@ def split(
     Raises:
         SourceError: A row cannot be read.
         StepError: The step cannot do what is asked.
-        UsageError: No rows, or files that are not alike.
+        UsageError: No rows, no folder, or files that are not alike.
     """
+    if output == "-":
+        raise UsageError("standard output cannot hold several files", hint="Name a folder: -o FOLDER")
     reader = Reader()
     mapped = read_columns(files, columns)
     if mapped is None:
         raise UsageError("there are no rows to split")
+    check_columns(files, [step])
     judge = TableJudge(Mapper(mapped, fields=set(column_names(step)), ids="content"))
     for file, batch in reader.batches(files):
         judge.see([record for record in batch.records if reader.bad(file, record) is None])
@@ -60,10 +63,10 @@ def split(
         raise UsageError("there are no rows to split")
     ids, sides = (judge.after.column(name).to_pylist() for name in ("id", "split"))
     side_of = {numbers[name]: side for name, side in zip(ids, sides, strict=True)}
-    outputs = {side: f"{output.rstrip('/')}/{side}{_ending(files[0])}" for side in dict.fromkeys(sorted(set(sides)))}
+    outputs = {side: f"{output.rstrip('/')}/{side}{_ending(files[0])}" for side in SPLITS if side in set(sides)}
     _refuse_left_over(files[0], output, outputs)
     _write(files, reader, side_of, outputs)
-    notes = [str(note) for note in step.notes()] if hasattr(step, "notes") else []
+    notes = header_notes(files) + ([str(note) for note in step.notes()] if hasattr(step, "notes") else [])
     counted = Counter(sides)
     return SplitResult({side: counted[side] for side in outputs}, outputs, notes)
 

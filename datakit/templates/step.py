@@ -18,6 +18,7 @@ from datakit.core.step import StepContext, StepOutput, entry, ledger_table
 from datakit.templates.choose import preference, row_seed
 from datakit.templates.collection import select
 from datakit.templates.context import row_values, values_for
+from datakit.templates.numbers import displaced
 from datakit.templates.shots import Exemplar, Pool
 from datakit.templates.template import Rendering, Template
 
@@ -102,8 +103,10 @@ class TemplateStep:
         """Renders every row; one that no template fits is dropped with the reason ``no_template``.
 
         Raises:
-            TemplateError: A row that cannot be rendered, under ``on_error: fail``.
+            TemplateError: A row that cannot be rendered, under ``on_error: fail``; or answers that are numbered in
+                another order than the source's labels.
         """
+        self._check_numbers()
         pieces = [table.slice(start, _BATCH) for start in range(0, table.num_rows, _BATCH)]
         if not self.params.shots:
             made = [self._finished(piece, self._render(piece), None) for piece in pieces]
@@ -257,17 +260,33 @@ class TemplateStep:
             lines.append(f"no template fits {', '.join(self._unfit[:5])}{more}")
         return lines
 
-    def _doubts(self) -> list[str]:
-        """Templates written for other labels: they number fewer answers than the source has labels."""
-        found = []
+    def _numbered(self) -> Iterator[tuple[Template, Sequence[str], str, Sequence[str]]]:
+        """Templates that take an answer by the label's number: template, answers, source, the source's labels."""
         for template in self.templates:
             choices = template.facts().choices
             for source, names in sorted(self.context.labels.items()):
                 integers = {"label", self.context.columns.get(source, {}).get("label")} & {*template.facts().integers}
-                if choices and integers and len(choices) < len(names) and self._rendered[template.key]:
-                    counts = f"{len(choices)} answers by number and source '{source}' has {len(names)} labels"
-                    found.append(f"`{template.key}` knows {counts}: was it written for this data?")
-        return found
+                if choices and integers:
+                    yield template, choices, source, names
+
+    def _check_numbers(self) -> None:
+        for template, choices, source, names in self._numbered():
+            if wrong := displaced(names, choices):
+                here, there = wrong
+                raise TemplateError(
+                    f"template '{template.name}' would answer '{choices[here]}' for the label '{names[here]}'"
+                    f" of source '{source}': it is number {here} there and number {there} in the template",
+                    hint="Write the source's labels in the template's order: labels: {column: ..., names: [...]}",
+                )
+
+    def _doubts(self) -> list[str]:
+        """Templates written for other labels: they number fewer answers than the source has labels."""
+        return [
+            f"`{template.key}` knows {len(choices)} answers by number and source '{source}' has {len(names)} labels:"
+            " was it written for this data?"
+            for template, choices, source, names in self._numbered()
+            if len(choices) != len(names) and self._rendered[template.key]
+        ]
 
 
 def _rows(count: int) -> str:

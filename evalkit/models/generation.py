@@ -9,7 +9,7 @@ from typing import Any
 from datakit.core.chat import ChatSettings, ends_turn, is_chat
 from evalkit.models.tokens import prefix_id, tokenize_all
 
-__all__ = ["Generated", "Generator"]
+__all__ = ["Generated", "Generator", "cut_answer", "stop_strings", "token_budget"]
 
 #: What ends a thought in the chat templates that have one (Qwen 3, DeepSeek R1).
 THOUGHT_END = "</think>"
@@ -25,7 +25,7 @@ class Generated:
     finished: bool
 
 
-def _cut(text: str, stops: Sequence[str], *, thinking: bool) -> tuple[str, bool]:
+def cut_answer(text: str, stops: Sequence[str], *, thinking: bool) -> tuple[str, bool]:
     """The answer without thought and stop string; whether a stop string was met. A thought without end is no answer."""
     if thinking:
         _, end, text = text.rpartition(THOUGHT_END)
@@ -84,7 +84,7 @@ class Generator:
         cut = 0
         for group in groups.values():
             options = dict(requests[group[0]][1])
-            budget = min(_budget(options), self.max_length // 2)
+            budget = min(token_budget(options), self.max_length // 2)
             room = self.max_length - budget
             prompts = {request: ids[requests[request][0]] or [prefix_id(self.tokenizer)] for request in group}
             cut += sum(len(prompt) > room for prompt in prompts.values())
@@ -106,7 +106,7 @@ class Generator:
         width = max(map(len, prompts))
         ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self.device)
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.device)
-        stops = _stops(options)
+        stops = stop_strings(options)
         sample = _sampling(options)
         with torch.inference_mode():
             out = self.model.generate(
@@ -123,7 +123,7 @@ class Generator:
     def _answer(self, row: list[int], stops: Sequence[str]) -> Generated:
         end = next((at for at, token in enumerate(row) if token in self._ends), None)
         row = row if end is None else row[:end]
-        text, stopped = _cut(self.tokenizer.decode(row, skip_special_tokens=True), stops, thinking=self._thinking)
+        text, stopped = cut_answer(self.tokenizer.decode(row, skip_special_tokens=True), stops, thinking=self._thinking)
         return Generated(text, len(row), end is not None or stopped)
 
     @property
@@ -147,17 +147,19 @@ class Generator:
                 open_rows = [row for row, done in enumerate(self.done) if not done]
                 texts = tokenizer.batch_decode(input_ids[open_rows, width:].tolist(), skip_special_tokens=True)
                 for row, text in zip(open_rows, texts, strict=True):
-                    self.done[row] = _cut(text, stops, thinking=thinking)[1]
+                    self.done[row] = cut_answer(text, stops, thinking=thinking)[1]
                 return torch.tensor(self.done, device=input_ids.device)
 
         return StopString()
 
 
-def _budget(options: Mapping[str, Any]) -> int:
+def token_budget(options: Mapping[str, Any]) -> int:
+    """Tokens that an answer may take, under any of lm-eval's names for it."""
     return next((int(options[key]) for key in _ALIASES if options.get(key) is not None), 256)
 
 
-def _stops(options: Mapping[str, Any]) -> list[str]:
+def stop_strings(options: Mapping[str, Any]) -> list[str]:
+    """What ends an answer."""
     until = options.get("until") or []
     return [stop for stop in ([until] if isinstance(until, str) else until) if stop]
 

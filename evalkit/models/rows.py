@@ -1,8 +1,8 @@
-"""Which tokens go into one row of a forward pass: a context is computed once for all continuations that follow it.
+"""Which tokens go into one row of a forward pass: what several requests begin with is computed once for all of them.
 
-A row is a context and, behind it, its continuations as branches: a token sees the context and its own branch, and its
-position is counted along its own branch, so each continuation is scored as if it stood alone behind the context.
-A row with one branch is an ordinary sequence.
+A row is a trunk and, behind it, branches: a token sees the trunk and its own branch, and its position is counted along
+its own branch, so each sequence is scored as if it stood alone. The options of an item are branches behind its context;
+so are its contexts, where the contexts are what differs. A row with one branch is an ordinary sequence.
 """
 
 from __future__ import annotations
@@ -10,11 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Row", "plan_rows", "shape_of"]
+__all__ = ["Row", "Sequenced", "common_prefix", "plan_rows", "sequences", "shape_of"]
 
 Ids = list[int]
 #: A row is packed where that leaves at most this share of the tokens.
 _WORTH = 0.8
+#: A sequence joins a row if the trunk keeps at least this share of its length; the next item's context does not.
+_KEEPS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """One request as the model reads it.
+
+    Attributes:
+        request: Its number.
+        ids: Context and continuation without the last token, which is predicted and never read.
+        first: The place that predicts the continuation's first token.
+        cut: Tokens that the context lost on the left.
+    """
+
+    request: int
+    ids: tuple[int, ...]
+    first: int
+    cut: int
 
 
 @dataclass(slots=True)
@@ -22,8 +41,8 @@ class Row:
     """One row.
 
     Attributes:
-        ids: Tokens, the context first.
-        branches: Per token 0 for the context, else the number of its branch.
+        ids: Tokens, the trunk first.
+        branches: Per token 0 for the trunk, else the number of its branch.
         positions: Per token its position along its own branch.
         requests: Request to the places in the row whose next token is predicted.
     """
@@ -39,65 +58,104 @@ class Row:
         return bool(self.branches) and self.branches[-1] > 1
 
 
-def plan_rows(pairs: Sequence[tuple[Ids, Ids]], *, max_length: int, pack: bool) -> tuple[list[Row], int]:
+def sequences(pairs: Sequence[tuple[Ids, Ids]], *, max_length: int) -> list[Sequenced]:
+    """What the model reads for each ``(context_ids, continuation_ids)``; too long loses context on the left."""
+    found = []
+    for request, (context, continuation) in enumerate(pairs):
+        cut = max(len(context) + len(continuation) - max_length - 1, 0)
+        kept = context[cut:]
+        found.append(Sequenced(request, (*kept, *continuation[:-1]), len(kept) - 1, cut))
+    return found
+
+
+def common_prefix(asked: Sequence[Sequenced]) -> int:
+    """Tokens that all sequences begin with and that predict nothing that is asked for."""
+    if not asked:
+        return 0
+    low, high = min(one.ids for one in asked), max(one.ids for one in asked)
+    return min(_shared(low, high), min(one.first for one in asked))
+
+
+def plan_rows(asked: Sequence[Sequenced], *, max_length: int, pack: bool, prefix: int = 0) -> list[Row]:
     """Rows for all requests, longest first.
 
     Args:
-        pairs: ``(context_ids, continuation_ids)`` per request, neither empty.
-        max_length: Tokens the model takes; what is longer loses context from the left (lm-eval's rule).
+        asked: From :func:`sequences`.
+        max_length: Tokens the model takes.
         pack: Whether several branches may share a row.
-
-    Returns:
-        The rows, and how many contexts were cut.
+        prefix: Tokens at the beginning of every sequence that are computed elsewhere and left out of the rows.
     """
-    groups: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
-    cut = 0
-    for request, (context, continuation) in enumerate(pairs):
-        excess = len(context) + len(continuation) - max_length - 1
-        cut += excess > 0
-        kept = tuple(context[max(excess, 0) :])
-        # The last token is predicted, never read.
-        groups.setdefault(kept, []).append((request, tuple(continuation[:-1])))
-    rows = [row for context, tails in groups.items() for row in _rows(context, tails, max_length, pack=pack)]
+    rows = [_row(group, prefix) for group in _groups(_merge(asked), max_length, prefix, pack=pack)]
     rows.sort(key=lambda row: -len(row.ids))
-    return rows, cut
+    return rows
 
 
-def _rows(
-    context: tuple[int, ...], tails: list[tuple[int, tuple[int, ...]]], max_length: int, *, pack: bool
-) -> Iterator[Row]:
-    branches = _merge(tails)
-    size = len(context) + sum(len(tail) for tail, _ in branches)
-    alone = size + len(context) * (len(branches) - 1)
-    if len(branches) == 1 or (pack and size <= min(_WORTH * alone, max_length)):
-        yield _row(context, branches)
-    else:
-        for branch in branches:
-            yield _row(context, [branch])
+#: A sequence and the requests that need nothing but its beginning.
+_Branch = tuple[tuple[int, ...], list[Sequenced]]
 
 
-def _merge(tails: list[tuple[int, tuple[int, ...]]]) -> list[tuple[tuple[int, ...], list[tuple[int, int]]]]:
-    """Tails that are the beginning of another one join it; options of one token all need the context alone."""
-    merged: list[tuple[tuple[int, ...], list[tuple[int, int]]]] = []
-    for request, tail in sorted(tails, key=lambda one: one[1], reverse=True):
-        # In descending order, whatever begins with this tail came directly before it.
-        if merged and merged[-1][0][: len(tail)] == tail:
-            merged[-1][1].append((request, len(tail)))
+def _merge(asked: Sequence[Sequenced]) -> list[_Branch]:
+    """Sequences that are the beginning of another one join it; options of one token all need the context alone."""
+    merged: list[_Branch] = []
+    for one in sorted(asked, key=lambda one: one.ids, reverse=True):
+        # In descending order, whatever begins with this sequence came directly before it.
+        if merged and merged[-1][0][: len(one.ids)] == one.ids:
+            merged[-1][1].append(one)
         else:
-            merged.append((tail, [(request, len(tail))]))
+            merged.append((one.ids, [one]))
     return merged
 
 
-def _row(context: tuple[int, ...], branches: list[tuple[tuple[int, ...], list[tuple[int, int]]]]) -> Row:
-    depth = len(context)
-    row = Row(list(context), [0] * depth, list(range(depth)))
-    for number, (tail, requests) in enumerate(branches, 1):
-        start = len(row.ids)
-        row.ids += tail
-        row.branches += [number] * len(tail)
-        row.positions += range(depth, depth + len(tail))
-        for request, length in requests:
-            row.requests[request] = [depth - 1, *range(start, start + length)]
+def _groups(branches: list[_Branch], max_length: int, prefix: int, *, pack: bool) -> Iterator[list[_Branch]]:
+    """Neighbours in the order of their tokens that are worth sharing a row."""
+    group: list[_Branch] = []
+    trunk = alone = tails = 0
+    for branch in branches:
+        size = len(branch[0]) - prefix
+        if group and pack:
+            shared = min(trunk, _shared(group[0][0], branch[0]) - prefix)
+            # Each member behind the shorter trunk; `alone` is what the members cost by themselves.
+            packed = shared + tails + (trunk - shared) * len(group) + size - shared
+            kept = len(group) == 1 or shared >= _KEEPS * trunk
+            if kept and packed <= _WORTH * (alone + size) and packed + prefix <= max_length:
+                tails += (trunk - shared) * len(group) + size - shared
+                trunk, alone = shared, alone + size
+                group.append(branch)
+                continue
+        if group:
+            yield group
+        group, trunk, alone, tails = [branch], size, size, 0
+    if group:
+        yield group
+
+
+def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Length of the longest common beginning, by halving: a comparison of slices is fast."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _row(group: list[_Branch], prefix: int) -> Row:
+    trunk = len(group[0][0])
+    if len(group) > 1:
+        trunk = min(_shared(group[0][0], ids) for ids, _ in group[1:])
+    else:
+        trunk = min(min(one.first for one in group[0][1]) + 1, trunk)
+    row = Row(list(group[0][0][prefix:trunk]), [0] * (trunk - prefix), list(range(prefix, trunk)))
+    for number, (ids, members) in enumerate(group, 1):
+        start = len(row.ids) - trunk
+        row.ids += ids[trunk:]
+        row.branches += [number] * (len(ids) - trunk)
+        row.positions += range(trunk, len(ids))
+        for one in members:
+            places = range(one.first, len(one.ids))
+            row.requests[one.request] = [at - prefix if at < trunk else start + at for at in places]
     return row
 
 

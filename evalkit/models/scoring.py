@@ -1,7 +1,8 @@
-"""Log-likelihoods of continuations under a causal model: contexts shared, rows sorted by length, batched by tokens.
+"""Log-likelihoods of continuations under a causal model: beginnings shared, rows sorted by length, batched by tokens.
 
+What all requests begin with is computed once (see ``shared_prefix``), what some begin with once per row (see ``rows``).
 Rows are padded on the right. In a causal model what stands to the right of a token does not reach it, so a row of one
-branch needs no attention mask; rows of several branches have one (see ``rows``).
+branch needs no attention mask; rows of several branches have one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from evalkit.errors import EvalError
-from evalkit.models.rows import Row, plan_rows, shape_of
+from evalkit.models.rows import Row, Sequenced, common_prefix, plan_rows, sequences, shape_of
+from evalkit.models.shared_prefix import SharedPrefix, worth_sharing
 
 __all__ = ["Scorer"]
 
@@ -51,7 +53,7 @@ class Scorer:
     def packs(self) -> bool:
         """Whether contexts are shared among continuations of several tokens; found out on first use."""
         if self._pack is None:
-            self._pack = self._packing_is_exact()
+            self._pack = self._sharing_is_exact()
         return self._pack
 
     def score(
@@ -76,33 +78,49 @@ class Scorer:
                 hint="Use loglikelihood_rolling for long texts",
             )
         targets = [continuation for _, continuation in pairs]
-        rows, cut = plan_rows(pairs, max_length=self.max_length, pack=self.packs)
+        asked = sequences(pairs, max_length=self.max_length)
         result: list[tuple[float, bool]] = [(0.0, True)] * len(pairs)
-        for kind in ([row for row in rows if row.packed], [row for row in rows if not row.packed]):
-            at = 0
-            while at < len(kind):
-                batch = kind[at : at + self._batch_size(kind, at)]
-                found = self._with_memory(batch, targets)
-                if found is None:
-                    continue
-                for request, value in found:
-                    result[request] = value
-                at += len(batch)
-                if done is not None:
-                    done(len(found))
-        return result, cut
+        for members, prefix in self._parts(asked):
+            rows = plan_rows(
+                members, max_length=self.max_length, pack=self.packs, prefix=prefix.length if prefix else 0
+            )
+            # A row without branches needs no mask, unless it stands behind a prefix.
+            for kind in ([row for row in rows if row.packed], [row for row in rows if not row.packed]):
+                at = 0
+                while at < len(kind):
+                    batch = kind[at : at + self._batch_size(kind, at)]
+                    found = self._with_memory(batch, targets, prefix)
+                    if found is None:
+                        continue
+                    for request, value in found:
+                        result[request] = value
+                    at += len(batch)
+                    if done is not None:
+                        done(len(found))
+        return result, sum(one.cut > 0 for one in asked)
+
+    def _parts(self, asked: Sequence[Sequenced]) -> list[tuple[Sequence[Sequenced], SharedPrefix | None]]:
+        """The requests that share their beginning, with its keys and values, and the others."""
+        whole = [one for one in asked if not one.cut]
+        length = common_prefix(whole)
+        if not (worth_sharing(length, len(whole)) and self.packs):
+            return [(asked, None)]
+        prefix = SharedPrefix(self.model, whole[0].ids[:length], device=self.device)
+        return [(whole, prefix), ([one for one in asked if one.cut], None)]
 
     def _batch_size(self, rows: Sequence[Row], at: int) -> int:
         width, first = shape_of(rows[at : at + 1])
         per_row = max(1, (width - (first if self._keeps else 0)) * self._vocabulary)
         return max(1, min(self.batch_tokens // width, _LOGITS // per_row))
 
-    def _with_memory(self, batch: Sequence[Row], targets: Sequence[Ids]) -> list[tuple[int, tuple[float, bool]]] | None:
+    def _with_memory(
+        self, batch: Sequence[Row], targets: Sequence[Ids], prefix: SharedPrefix | None
+    ) -> list[tuple[int, tuple[float, bool]]] | None:
         """The batch's results; None where memory ran out and the batch must be smaller."""
         import torch
 
         try:
-            return list(self._forward(batch, targets))
+            return list(self._forward(batch, targets, prefix))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             size = len(batch[0].ids)
@@ -111,7 +129,9 @@ class Scorer:
             self.batch_tokens = max(1, len(batch) * size // 2)
             return None
 
-    def _forward(self, batch: Sequence[Row], targets: Sequence[Ids]) -> Iterator[tuple[int, tuple[float, bool]]]:
+    def _forward(
+        self, batch: Sequence[Row], targets: Sequence[Ids], prefix: SharedPrefix | None = None
+    ) -> Iterator[tuple[int, tuple[float, bool]]]:
         import torch
 
         width, first = shape_of(batch)
@@ -122,7 +142,7 @@ class Scorer:
         sizes = np.array([len(targets[request]) for request in owners], dtype=np.intp)
         lines = np.repeat([line for line, row in enumerate(batch) for _ in row.requests], sizes)
         with torch.inference_mode():
-            logits = self.model(**self._inputs(batch, width, first)).logits
+            logits = self.model(**self._inputs(batch, width, first, prefix)).logits
             # Prompt tuning puts tokens of its own before the first.
             shift = logits.shape[1] - width
             values, greedy = _pick(logits, lines, places + shift, wanted)
@@ -136,7 +156,9 @@ class Scorer:
         for request, total, same in zip(owners, sums.tolist(), exact.tolist(), strict=True):
             yield request, (total, same)
 
-    def _inputs(self, batch: Sequence[Row], width: int, first: int) -> dict[str, Any]:
+    def _inputs(
+        self, batch: Sequence[Row], width: int, first: int, prefix: SharedPrefix | None = None
+    ) -> dict[str, Any]:
         import torch
 
         ids, branches, positions = (np.zeros((len(batch), width), dtype=np.int64) for _ in range(3))
@@ -147,33 +169,38 @@ class Scorer:
         inputs: dict[str, Any] = {"input_ids": torch.from_numpy(ids).to(self.device), "use_cache": False}
         if self._keeps:
             inputs["logits_to_keep"] = width - first
-        if any(row.packed for row in batch):
+        if prefix is not None or any(row.packed for row in batch):
             own = torch.from_numpy(branches).to(self.device)
             seen = (own[:, None, :] == 0) | (own[:, None, :] == own[:, :, None])
             seen &= torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
+            if prefix is not None:
+                seen = torch.nn.functional.pad(seen, (prefix.length, 0), value=True)
+                inputs |= prefix.inputs()
             mask = torch.zeros(seen.shape, dtype=self.model.dtype, device=self.device)
             inputs["attention_mask"] = mask.masked_fill_(~seen, torch.finfo(self.model.dtype).min)[:, None]
             inputs["position_ids"] = torch.from_numpy(positions).to(self.device)
         return inputs
 
-    def _packing_is_exact(self) -> bool:
-        """Scores a made-up item both ways on this very model."""
+    def _sharing_is_exact(self) -> bool:
+        """Scores a made-up item packed, packed behind a cached prefix and plainly, on this very model."""
         import torch
 
         draw = np.random.default_rng(0)
         context = draw.integers(0, self._vocabulary, min(24, self.max_length // 4)).tolist()
         pairs = [(context, draw.integers(0, self._vocabulary, size).tolist()) for size in (3, 1, 4, 2)]
         targets = [continuation for _, continuation in pairs]
+        asked = sequences(pairs, max_length=self.max_length)
         found: list[Array] = []
-        for pack in (True, False):
-            rows, _ = plan_rows(pairs, max_length=self.max_length, pack=pack)
+        for pack, cached in ((False, 0), (True, 0), (True, len(context) // 2)):
             try:
-                values = dict(pair for row in rows for pair in self._forward([row], targets))
-            except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError, EvalError):
+                prefix = SharedPrefix(self.model, context[:cached], device=self.device) if cached else None
+                rows = plan_rows(asked, max_length=self.max_length, pack=pack, prefix=cached)
+                values = dict(pair for row in rows for pair in self._forward([row], targets, prefix))
+            except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, EvalError):
                 return False
             found.append(np.array([values[request][0] for request in range(len(pairs))]))
         allowed = _ROUNDING if self.model.dtype == torch.float32 else _ROUNDING_16
-        return bool(np.abs(found[0] - found[1]).max() <= allowed)
+        return all(bool(np.abs(found[0] - other).max() <= allowed) for other in found[1:])
 
 
 def _plain_attention(config: Any) -> bool:

@@ -25,7 +25,11 @@ HEAVY = {
 }
 # Classes of lm-eval are derived from here, numba decorates kernels; whoever needs these imports them in a function.
 KERNELS = {"datakit.text.jit", "datakit.text.compiled", "datakit.dedup.compiled", "datakit.dedup.crowd"}
-DERIVED = {"evalkit.models.hf", "evalkit.models.mock", "evalkit.rowstask", *KERNELS}
+DERIVED = {
+    *(f"evalkit.models.{name}" for name in ("hf", "masked", "mock", "resuming")),
+    "evalkit.rowstask",
+    *KERNELS,
+}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 

@@ -66,6 +66,16 @@ def test_render_maps_columns_and_orders_labels(call, tmp_path):
             call("render", "sms.tsv", "--template", "classify/short", *wrong)
 
 
+def test_render_recognises_columns_as_other_commands_do(call, tmp_path):
+    (tmp_path / "bank.csv").write_text("text,category\nwhere is my card,card\nwhat is the rate,rate\n")
+    said = call("render", "bank.csv", "--template", "classify/short", "--rows", "1")
+    assert said.startswith("columns: label from 'category'\n")
+    assert "    card\n" in said
+    assert "one of 2: card, rate" in said
+    said = call("render", "bank.csv", "--template", "classify/short", "--column", "text=category", "--rows", "1")
+    assert "    card\n    Category:\n" in said
+
+
 def test_a_row_that_no_template_fits_is_named(call, tmp_path):
     call("new", "t.yaml")
     (tmp_path / "gap.jsonl").write_text('{"text": "a", "label": "x", "note": null}\n')

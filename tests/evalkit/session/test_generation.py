@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from datakit.core.chat import ChatSettings
-from evalkit.models.generation import Generator, _cut
+from evalkit.models.generation import Generator, cut_answer
 
 
 def load(folder: Path) -> tuple[Any, Any]:
@@ -59,7 +59,7 @@ def test_prompts_beyond_the_window_are_cut_and_counted(model_folder: Path) -> No
     ],
 )
 def test_stop_strings_count_after_the_thought(text: str, thinking: bool, expected: tuple[str, bool]) -> None:
-    assert _cut(text, ["\n"], thinking=thinking) == expected
+    assert cut_answer(text, ["\n"], thinking=thinking) == expected
 
 
 def test_an_assistant_turns_end_ends_an_answer(chat_folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from datakit.core.chat import ChatSettings, encode, tokenize
 from evalkit.errors import EvalError
-from evalkit.models.rows import plan_rows
+from evalkit.models.rows import plan_rows, sequences
 from evalkit.models.tokens import encode_pairs, tokenize_all
 
 WORDS = ["the", "un", "happy", "unhappily", " running", "cats", "\n", "Q: ", "  ", "green hills", "A:"]
@@ -77,6 +79,38 @@ def test_loglikelihoods_are_those_of_lm_eval(
         assert tested.facts.cut_contexts == cut > 0
 
 
+@pytest.mark.parametrize("words", [10, 60])
+def test_what_all_requests_begin_with_is_computed_once(
+    words: int, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few-shot examples that stand the same before each item; one item has lost them, for it is too long."""
+    model, tokenizer = load(make_model(length=512))
+    draw = random.Random(words)
+    shots = " ".join(draw.choice(["cats", "green hills", "happy", "Q: A:"]) for _ in range(words)) + "\n\n"
+    pairs = [(shots + context, option) for context, option in hard_pairs(seed=5, items=12)]
+    pairs += [(shots + "the cats " * 400, f" {word}") for word in ("happy", "green hills")]
+    asked = requests("loglikelihood", pairs)
+    expected = reference(model, tokenizer).loglikelihood(asked, disable_tqdm=True)
+    widths: list[int] = []
+    forward = type(model).forward
+
+    @functools.wraps(forward)
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        widths.append(kwargs["input_ids"].numel())
+        return forward(self, *args, **kwargs)
+
+    tested = ours(model, tokenizer, batch_tokens=2000)
+    _ = tested._scorer.packs
+    monkeypatch.setattr(type(model), "forward", counted)
+    widths.clear()
+    found = tested.loglikelihood(asked)
+    sizes = [len(tokenizer(one + two)["input_ids"]) for one, two in pairs]
+    assert sum(widths) < 0.6 * sum(min(size, 512) for size in sizes)
+    for (value, greedy), (wanted, wanted_greedy) in zip(found, expected, strict=True):
+        assert value == pytest.approx(wanted, abs=max(1e-4, 5e-7 * abs(wanted)))
+        assert greedy == wanted_greedy
+
+
 def test_packing_is_the_plain_computation(model_folder: Path) -> None:
     from evalkit.models.scoring import Scorer
 
@@ -86,7 +120,7 @@ def test_packing_is_the_plain_computation(model_folder: Path) -> None:
     packed, cut = Scorer(model, **size, pack=True).score(pairs)
     plain, plain_cut = Scorer(model, **size, pack=False).score(pairs)
     assert cut == plain_cut
-    assert any(row.packed for row in plan_rows(pairs, max_length=128, pack=True)[0])
+    assert any(row.packed for row in plan_rows(sequences(pairs, max_length=128), max_length=128, pack=True))
     for (value, greedy), (wanted, wanted_greedy) in zip(packed, plain, strict=True):
         assert value == pytest.approx(wanted, abs=1e-4)
         assert greedy == wanted_greedy
@@ -186,12 +220,13 @@ def test_nan_is_an_error(model_folder: Path) -> None:
 def test_rows_share_contexts_and_predict_every_token_once() -> None:
     context = list(range(20))
     pairs = [(context, [1]), (context, [2]), (context, [3, 4, 5]), (context, [3, 4]), (context, [6, 7]), ([9], [8, 8])]
-    rows, cut = plan_rows(pairs, max_length=64, pack=True)
-    assert cut == 0
+    asked = sequences(pairs, max_length=64)
+    assert not any(one.cut for one in asked)
+    rows = plan_rows(asked, max_length=64, pack=True)
     first = rows[0]
     assert first.ids == [*context, 6, 3, 4]
     assert first.positions == [*range(20), 20, 20, 21]
     assert first.requests == {4: [19, 20], 2: [19, 21, 22], 3: [19, 21], 0: [19], 1: [19]}
     assert sorted(request for row in rows for request in row.requests) == list(range(6))
-    long, cut = plan_rows([([5] * 100, [1, 2])], max_length=16, pack=True)
-    assert (len(long[0].ids), cut) == (16, 1)
+    long = sequences([([5] * 100, [1, 2])], max_length=16)
+    assert (len(long[0].ids), long[0].cut, long[0].first) == (16, 85, 14)

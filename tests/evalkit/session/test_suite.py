@@ -35,7 +35,6 @@ def test_a_suite_file_is_read(suite_file: Path) -> None:
     [
         ("  - {task: gone.yaml}\n", "gone.yaml: no such file"),
         ("  - {task: blimp_ajunct_island}\n", r":5: tasks.0.task: lm-eval has no task.*blimp_adjunct_island"),
-        ("  - {task: mmlu}\n", "is a group of lm-eval"),
         ("  - {metric: acc}\n", r":5: tasks.0.*Field required"),
         ("  - {task: choice.yaml, metrik: acc}\n", r":5: tasks.0.metrik: Extra"),
         ("  - {task: choice.yaml, chance: 1.5}\n", r":5: tasks.0.chance: .*less than 1"),
@@ -122,3 +121,34 @@ def test_identity_follows_the_data_not_the_path(suite_file: Path, tmp_path: Path
     assert str(tmp_path) not in json.dumps(before)
     lines(tmp_path / "choice.jsonl", [{"question": "q", "options": ["a", "b"], "gold": 0}])
     assert source.identity() != before
+
+
+def test_groups_are_one_task_of_all_their_tasks() -> None:
+    from evalkit.groups import GroupSource
+
+    found = {task.name: task for task in load_suite(["mmlu", "blimp", "haerae"]).tasks}
+    sources = {name: task.source for name, task in found.items()}
+    assert all(isinstance(source, GroupSource) for source in sources.values())
+    assert {name: len(source.members) for name, source in sources.items()} == {"mmlu": 57, "blimp": 67, "haerae": 5}
+
+
+@pytest.mark.slow
+def test_our_suites_and_quick_index_agree_with_lm_evals_index() -> None:
+    """lm-eval's own index, which takes ten seconds, knows every task, group and metric of ours."""
+    from lm_eval.tasks import TaskManager
+
+    from evalkit.builtin import task_files
+    from evalkit.groups import GroupSource, members
+    from evalkit.needs import task_config
+
+    index = TaskManager()
+    assert set(task_files()) - set(index.all_tasks) == set()
+    for name in ("retain-core", "retain-korean"):
+        for task in load_suite(name).tasks:
+            given = [task_config(source).get("metric_list") or [] for source in members(task.source)]
+            assert all(task.metric in {one["metric"] for one in listed} for listed in given)
+            if isinstance(task.source, GroupSource):
+                assert set(task.source.members) <= set(index.all_subtasks)
+                assert task.source.name in index.all_groups + index.all_tags
+            else:
+                assert task.name in index.all_subtasks

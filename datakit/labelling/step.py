@@ -1,0 +1,349 @@
+"""The ``label`` step of a recipe: rows go to models, labels with a confidence come back.
+
+Ledger: one ``changed`` row per example that got a label, reason ``labelled``; evidence ``labeller``, ``models``,
+``prompt`` (hash of what was asked), ``votes``, ``agreement``, ``confidence``, and ``by: people`` where they said it.
+Gold rows have the reason ``gold_sample`` instead. Rows without a usable label are ``dropped``: ``low_confidence``,
+``in_review``, ``refused``, ``outside_options``, ``unreadable``, ``refused_request``, ``empty_input``, ``tie``. No label
+and no text stands there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from datakit.core.errors import StepError
+from datakit.core.hashing import digest, file_digest
+from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_table
+from datakit.core.storage import cache_folder
+from datakit.labelling.aggregate import Method
+from datakit.labelling.calibrate import Method as Calibration
+from datakit.labelling.folder import LabelFolder
+from datakit.labelling.job import Below, Decision, Labelled, decide, finish, has_label, read_gold
+from datakit.labelling.labeller import FROM_DATA, Labeller, load_labeller
+from datakit.labelling.models import ModelSpec
+from datakit.labelling.place import place
+from datakit.labelling.plan import Estimate, Plan, prepare
+from datakit.labelling.prices import read_prices
+from datakit.labelling.run import execute
+from datakit.labelling.spending import Limits, Spending
+from datakit.labelling.store import AnswerStore
+
+__all__ = ["CONFIRM_ABOVE", "LabelParams", "LabelStep", "answers_file", "cost_line", "items_table"]
+
+#: Money that is spent without asking.
+CONFIRM_ABOVE = 1.0
+
+
+def answers_file() -> Path:
+    """Where answers are kept from one run to the next, for all runs of this user."""
+    return cache_folder() / "labels" / "answers.sqlite"
+
+
+class LabelParams(Params):
+    """Parameters of ``label``.
+
+    Attributes:
+        use: A labeller of the library, or a file beside the recipe.
+        models: Who is asked; see :class:`ModelSpec`.
+        aggregate: How votes become a label.
+        calibrate: How confidences are calibrated on the gold sample.
+        min_confidence: Rows below do not go on.
+        below: ``drop`` them, hold them back for ``review``, or ``keep`` them with their label.
+        gold: Column, or a CSV file with ``id`` and ``human``: what people said, to measure and calibrate by.
+        existing: Rows that have a label: ``fill`` leaves them alone, ``replace`` labels them again, ``check`` labels
+            them to find the ones in doubt, and changes nothing.
+        budget: Money for this run folder, over all its builds.
+        prices: A price table beside the recipe.
+        redact: Hide personal data from servers.
+        languages: Of the texts, for that.
+        language: Of a labeller that is named without one.
+    """
+
+    # An error message of pydantic would repeat the value, and that may be a key put in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    use: str
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+    aggregate: Method = "majority"
+    calibrate: Calibration = "auto"
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
+    below: Below = "drop"
+    gold: str | None = None
+    existing: Literal["fill", "replace", "check"] = "fill"
+    budget: float | None = Field(default=None, gt=0)
+    prices: str | None = None
+    redact: bool = True
+    languages: tuple[str, ...] | None = Field(default=None, min_length=1)
+    language: str = "en"
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        return [{"model": one} if isinstance(one, str) else one for one in several]
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> LabelParams:
+        if self.below == "review" and self.min_confidence is None:
+            raise ValueError("below: review needs min_confidence: which rows shall people see?")
+        return self
+
+
+def cost_line(estimate: Estimate) -> str:
+    """What a plan will take, in one line."""
+    calls = f"{estimate.calls:,} calls for {estimate.rows:,} rows ({estimate.cached:,} answered already)"
+    tokens = f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out"
+    money = f"{estimate.cost:,.2f} {estimate.currency} (at most {estimate.worst:,.2f})"
+    return f"{calls} · {tokens} · {money}"
+
+
+class LabelStep:
+    """Labels rows, and adds the column ``held_out`` that keeps the gold sample out of the training split."""
+
+    name: ClassVar[str] = "label"
+    version: ClassVar[int] = 1
+    kind: ClassVar[Literal["row", "table"]] = "table"
+    Params: ClassVar[type[Params]] = LabelParams
+    train_only: ClassVar[bool] = True
+
+    def __init__(self, params: LabelParams, context: StepContext) -> None:
+        self.params, self.context = params, context
+        self.labeller = load_labeller(params.use, folder=context.folder, language=params.language)
+        self.folder = None if context.private is None else LabelFolder(context.private)
+        self.estimate: Estimate | None = None
+        self.spending = Spending()
+        self._notes: list[str] = []
+        self._documents: dict[str, str] = {}
+
+    def fingerprint(self) -> str:
+        """Hash of the labeller, of gold and corrections, and of a local model's weights."""
+        params, parts = self.params, [self.labeller.digest]
+        if params.gold is not None and params.gold.endswith(".csv"):
+            path = self.context.folder / params.gold
+            parts.append(file_digest(path) if path.is_file() else "")
+        if self.folder is not None and self.folder.review.exists():
+            with self.folder.corrections() as said:
+                parts.append(said.digest())
+        return digest(*parts, *sorted(self._digests().values()))
+
+    def _digests(self) -> dict[str, str]:
+        from datakit.labelling.local import local_digest
+
+        folder, offline = self.context.folder, self.context.offline
+        names = [spec.local for spec in self.params.models if spec.local is not None]
+        return {name: local_digest(name, folder=folder, offline=offline) for name in names}
+
+    def notes(self) -> list[str]:
+        """What the data card says of it."""
+        return self._notes
+
+    def documents(self) -> dict[str, str]:
+        """File name to text, put beside the data card."""
+        return self._documents
+
+    def apply(self, table: pa.Table) -> StepOutput:
+        """Labels the rows.
+
+        Raises:
+            StepError: It would cost more than was agreed to, or gold that is none of the options.
+            DatakitError: A server that cannot be used, or the budget is spent; all answers are kept.
+        """
+        params = self.params
+        labeller = self._with_options(table)
+        rows = table.select(["label", "fields", "messages"]).to_pylist()
+        there = [has_label(labeller, row) for row in rows]
+        gold = {} if params.gold is None else self._gold(table, labeller)
+        said = self._said()
+        ids = table["id"].to_pylist()
+        asked = [
+            not has or params.existing != "fill" or id in gold or id in said for id, has in zip(ids, there, strict=True)
+        ]
+        part = table.filter(pa.array(asked, pa.bool_()))
+        plan, labelled = self._label(part, labeller, gold, said)
+        decisions = self._decisions(labelled, labeller, part)
+        self._keep(plan, part, labelled, labeller)
+        return self._output(table, labeller, decisions, labelled, plan)
+
+    def _with_options(self, table: pa.Table) -> Labeller:
+        if self.labeller.options != FROM_DATA:
+            return self.labeller
+        names = list(dict.fromkeys(name for names in self.context.labels.values() for name in names))
+        return self.labeller.with_options(names or sorted(set(table["label"].drop_null().to_pylist())))
+
+    def _gold(self, table: pa.Table, labeller: Labeller) -> dict[str, str]:
+        names = {theirs: ours for columns in self.context.columns.values() for ours, theirs in columns.items()}
+        assert self.params.gold is not None
+        return read_gold(table, labeller, self.params.gold, folder=self.context.folder, names=names)
+
+    def _said(self) -> dict[str, Any]:
+        if self.folder is None or not self.folder.review.exists():
+            return {}
+        with self.folder.corrections() as corrections:
+            return dict(corrections.latest())
+
+    def _label(
+        self, table: pa.Table, labeller: Labeller, gold: Mapping[str, str], said: Mapping[str, Any]
+    ) -> tuple[Plan, Labelled]:
+        params, context = self.params, self.context
+        redact = None
+        if params.redact and any(spec.local is None for spec in params.models):
+            if context.redact is None:
+                raise StepError(
+                    "personal data cannot be hidden here", hint="Write redact: false to send rows as they are"
+                )
+            redact = context.redact(params.languages or (("en",) if labeller.language == "en" else ("en", "ko")))
+        with AnswerStore(answers_file()) as store:
+            prices = read_prices(None if params.prices is None else context.folder / params.prices)
+            plan = prepare(
+                table, labeller, params.models, store=store, prices=prices, redact=redact, digests=self._digests(),
+                offline=context.offline,
+            )  # fmt: skip
+            self.estimate = plan.estimate()
+            self._agree(self.estimate)
+            job = digest("job", str(Path(context.private or context.folder).resolve()))
+            tell = context.tell
+            self.spending = execute(
+                plan, store, Limits(job, params.budget), folder=context.folder, offline=context.offline,
+                progress=lambda state: tell(f"{state.done:,} of {state.total:,} · {state.in_flight} at once"),
+            )  # fmt: skip
+        existing = table["label"].to_pylist() if params.existing == "check" and labeller.kind == "classify" else None
+        labelled = finish(
+            plan, method=params.aggregate, calibrate=params.calibrate, gold=gold, corrections=said, existing=existing,
+            seed=context.seed,
+        )  # fmt: skip
+        return plan, labelled
+
+    def _agree(self, estimate: Estimate) -> None:
+        """A budget is agreement; without one, more than a little is asked for, or refused where nobody can be asked."""
+        if self.params.budget is not None or estimate.cost <= CONFIRM_ABOVE:
+            return
+        if self.context.confirm is None or not self.context.confirm(f"{cost_line(estimate)}. Go on?"):
+            raise StepError(
+                f"labelling was not agreed to: {cost_line(estimate)}",
+                hint=f"Name what it may cost: budget: {estimate.worst:.2f}",
+            )
+
+    def _decisions(self, labelled: Labelled, labeller: Labeller, part: pa.Table) -> dict[str, Decision]:
+        params = self.params
+        found = {
+            row["example_id"]: decide(row, min_confidence=params.min_confidence, below=params.below)
+            for row in labelled.results.to_pylist()
+        }
+        if params.existing == "check":
+            # The labels that were there stay, but for those that people have changed.
+            people = {row["example_id"] for row in labelled.results.to_pylist() if row["correction"] or row["gold"]}
+            kept = zip(part["id"].to_pylist(), part.select(["label", "fields", "messages"]).to_pylist(), strict=True)
+            for id, row in kept:
+                if id not in people and has_label(labeller, row):
+                    found[id] = Decision(None, None)
+        return found
+
+    def _keep(self, plan: Plan, part: pa.Table, labelled: Labelled, labeller: Labeller) -> None:
+        from datakit.labelling.report import labels_page
+
+        labelled.facts["spending"] = self._spent(plan)
+        labelled.facts["prompt"] = plan.models[0].prompt.digest if plan.models else None
+        settings = {
+            "seed": self.context.seed,
+            "min_confidence": self.params.min_confidence,
+            "below": self.params.below,
+            "models": [spec.name for spec in self.params.models],
+        }
+        items = items_table(plan, part)
+        self._documents = {"labels.html": labels_page(labelled, labeller, items, settings=settings)}
+        if self.folder is not None:
+            self.folder.write(items, labelled, labeller, settings)
+
+    def _spent(self, plan: Plan) -> dict[str, Any]:
+        spending = self.spending
+        return {
+            "calls": spending.calls,
+            "answered": spending.answered,
+            "cached": spending.cached,
+            "questions": len({one.key for one in plan.questions}),
+            "tokens_in": sum(answer.tokens_in for answer in plan.answers.values()),
+            "tokens_out": sum(answer.tokens_out for answer in plan.answers.values()),
+            "cost": sum(answer.cost for answer in plan.answers.values()),
+            "spent": spending.spent,
+            "currency": plan.currency,
+            "faults": dict(spending.faults),
+        }
+
+    def _output(
+        self, table: pa.Table, labeller: Labeller, decisions: Mapping[str, Decision], labelled: Labelled, plan: Plan
+    ) -> StepOutput:
+        results = {row["example_id"]: row for row in labelled.results.to_pylist()}
+        models = [asked.spec.name for asked in plan.models]
+        ledger, keep, held = [], [], []
+        for id in table["id"].to_pylist():
+            made = decisions.get(id)
+            keep.append(made is None or made.dropped is None)
+            if keep[-1]:
+                held.append(made is not None and made.held_out)
+            if made is not None and (made.dropped or made.label is not None):
+                evidence = _evidence(results[id], labeller, models, plan)
+                if made.dropped:
+                    ledger.append(entry(self.name, id, "dropped", made.dropped, evidence=evidence))
+                else:
+                    reason = "gold_sample" if made.held_out else "labelled"
+                    ledger.append(entry(self.name, id, "changed", reason, evidence=evidence))
+        kept = place(table.filter(pa.array(keep, pa.bool_())), labeller, decisions)
+        if "held_out" in kept.column_names:
+            kept = kept.drop_columns(["held_out"])
+        self._notes = _notes(decisions, labeller, models, labelled.facts)
+        return StepOutput(kept.append_column("held_out", pa.array(held, pa.bool_())), ledger_table(ledger))
+
+
+def items_table(plan: Plan, part: pa.Table) -> pa.Table:
+    """What was shown of each row, as people see it: with its personal data."""
+    from datakit.labelling.inputs import shown
+
+    pairs = list(shown(part, plan.labeller))
+    return pa.table(
+        {
+            "example_id": pa.array(plan.ids, pa.string()),
+            "source": part["source"].combine_chunks(),
+            "origin": part["origin"].combine_chunks(),
+            "text": pa.array([one for one, _ in pairs], pa.string()),
+            "plain": pa.array(plan.sources, pa.string()),
+            "given": part["label"].combine_chunks(),
+        }
+    )
+
+
+def _evidence(row: Mapping[str, Any], labeller: Labeller, models: Sequence[str], plan: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "labeller": labeller.name,
+        "models": list(models),
+        "prompt": plan.models[0].prompt.digest,
+        "votes": row["votes"],
+        "agreement": row["agreement"] and round(row["agreement"], 4),
+        "confidence": row["confidence"] and round(row["confidence"], 4),
+    }
+    if row["gold"] is not None or row["correction"] is not None:
+        found["by"] = "people"
+    return found
+
+
+def _notes(
+    decisions: Mapping[str, Decision], labeller: Labeller, models: Sequence[str], facts: Mapping[str, Any]
+) -> list[str]:
+    counts = Counter(one.dropped or "labelled" for one in decisions.values())
+    lines = [f"labelled by `{labeller.name}` with {', '.join(f'`{name}`' for name in models)}; see labels.html"]
+    gold = facts["gold"]
+    if gold.get("accuracy") and gold["accuracy"]["value"] is not None:
+        figure = gold["accuracy"]
+        ends = "" if figure["low"] is None else f" [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+        lines.append(f"{100 * figure['value']:.1f} % of {figure['n']:,} gold rows agree with people{ends}")
+    if counts["in_review"]:
+        lines.append(f"{counts['in_review']:,} rows wait for people: datakit review RUN, then build again")
+    held = sum(one.held_out for one in decisions.values())
+    if held:
+        lines.append(f"{held:,} gold rows are kept out of the training split")
+    return lines
