@@ -3,7 +3,8 @@
     python benchmarks/pii_names.py
 
 English from WNUT17 and Wikigold (tested on WNUT17's development set), Korean from KLUE's development set (nine tenths
-train, one tests), on one core for a fixed number of seconds: this shows the path, not what a good model reaches.
+train, one tests; a token is a character), each for a fixed CPU time: the path, not what a good model reaches.
+F1 is seqeval's over one tag a character, so a name counts where both its ends are right.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import platform
 import random
 import tempfile
 import time
@@ -21,7 +23,7 @@ from typing import Any
 from datakit.pii.engine import load_engine
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 45
+SECONDS = 60  # of CPU, for each language
 KINDS = {
     **{"person": "PERSON", "PER": "PERSON", "PS": "PERSON"},
     **{"location": "LOCATION", "LOC": "LOCATION", "LC": "LOCATION"},
@@ -55,10 +57,10 @@ def sentences(path: Path, joiner: str) -> list[Sentence]:
 
 
 def train(language: str, rows: list[Sentence], folder: Path) -> None:
-    """A blank pipeline with an entity recogniser, trained for a while."""
+    """A blank pipeline with an entity recogniser, trained for a while; ``zh`` takes each character for a token."""
     import spacy
     from spacy.training import Example
-    from spacy.util import minibatch
+    from spacy.util import filter_spans, minibatch
 
     nlp = spacy.blank(language)
     recognizer = nlp.add_pipe("ner")
@@ -68,15 +70,15 @@ def train(language: str, rows: list[Sentence], folder: Path) -> None:
     for text, spans in rows:
         doc = nlp.make_doc(text)
         kept = [span for span in (doc.char_span(*part[:2], label=part[2], alignment_mode="expand") for part in spans)]
-        doc.set_ents([span for span in kept if span is not None])
+        doc.set_ents(filter_spans([span for span in kept if span is not None]))
         examples.append(Example(nlp.make_doc(text), doc))
     optimizer = nlp.initialize(lambda: examples[:200])
-    rng, stop = random.Random(0), time.monotonic() + SECONDS
-    while time.monotonic() < stop:
+    rng, stop = random.Random(0), time.process_time() + SECONDS
+    while time.process_time() < stop:
         rng.shuffle(examples)
         for batch in minibatch(examples, 32):
             nlp.update(batch, sgd=optimizer, drop=0.2)
-            if time.monotonic() > stop:
+            if time.process_time() > stop:
                 break
     nlp.to_disk(folder)
 
@@ -117,10 +119,11 @@ def main() -> None:
     results = {
         "format": 1,
         "command": "python benchmarks/pii_names.py",
+        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
         "versions": {name: version(name) for name in ("spacy", "seqeval")},
-        "training_seconds_each": SECONDS,
+        "training_cpu_seconds_each": SECONDS,
         "english, WNUT17 development": measure("en", english, sentences(folder / "ner/wnut17/emerging.dev.conll", " ")),
-        "korean, KLUE development (a tenth)": measure("xx", korean[cut:], korean[:cut]),
+        "korean, KLUE development (a tenth)": measure("zh", korean[cut:], korean[:cut]),
     }
     (ROOT / "benchmarks/results/pii_names.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))

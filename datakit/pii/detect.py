@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from datakit.pii.context import Context
 from datakit.pii.phones import find_phones
-from datakit.pii.recognizers import ENTITIES, pattern_recognizers, regions_of, wanted_entities
+from datakit.pii.recognizers import ENTITIES, Entity, pattern_recognizers, regions_of, wanted_entities
 from datakit.pii.span import Span, resolve_overlaps
+from datakit.pii.stock import pattern_spans
 
 __all__ = ["MIN_SCORE", "Detector", "detector"]
 
@@ -33,7 +34,7 @@ class Detector:
         entities: Kinds to look for.
         regions: Regions of phone numbers.
         min_score: Findings below are not reported.
-        gated: Skip a recogniser where its match is impossible; off only to test that.
+        gated: Skip recognisers and patterns where a match is impossible; off only to test that.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class Detector:
         digits = len(_DIGIT.findall(text)) if self._gated else 0
         for name in self.entities:
             kind = ENTITIES[name]
-            if self._gated and (digits < kind.digits or (kind.any_of and not any(c in text for c in kind.any_of))):
+            if self._gated and (digits < kind.digits or not _possible(kind, text)):
                 continue
             if name == "PHONE_NUMBER":
                 yield from find_phones(text, self.regions)
                 continue
-            for match in self._recognizers[name].analyze(text, [name]):
-                span = Span(name, match.start, match.end, match.score)
+            part = self._recognizers[name]
+            for span in pattern_spans(part, text) if self._gated else _asked(part, name, text):
                 yield from self._judge(text, span)
 
     def _judge(self, text: str, span: Span) -> Iterator[Span]:
@@ -91,6 +92,18 @@ class Detector:
         if expected and score < 1:
             score = max(_CONTEXT_SCORE, min(score + _CONTEXT_GAIN, 1.0))
         yield Span(span.entity, span.start, span.end, score)
+
+
+def _possible(kind: Entity, text: str) -> bool:
+    """Whether a text has what every match of the kind has."""
+    if kind.any_of and not any(sign in text for sign in kind.any_of):
+        return False
+    return not kind.needs or re.search(kind.needs, text) is not None
+
+
+def _asked(part: Any, name: str, text: str) -> list[Span]:
+    """A recogniser's findings as it gives them itself."""
+    return [Span(name, match.start, match.end, match.score) for match in part.analyze(text, [name])]
 
 
 @lru_cache(maxsize=16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -10,10 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from datakit.core.checkpoint import no_progress_bars
 from datakit.core.errors import MissingDependency, StepError
 from datakit.core.hashing import digest
 from datakit.core.require import require
 from datakit.pii.span import Span
+from datakit.pii.windows import whole_names, windows
 
 __all__ = ["NAME_ENTITIES", "check_engine", "engine_fingerprint", "engine_title", "load_engine"]
 
@@ -110,19 +113,27 @@ def _spacy(place: str) -> Engine:
 
 def _hugging_face(place: str) -> Engine:
     transformers = require("transformers", extra="train")
-    pipeline = transformers.pipeline("token-classification", model=place, aggregation_strategy="simple", device="cpu")
+    with warnings.catch_warnings(), no_progress_bars():
+        warnings.simplefilter("ignore")  # deprecations between the library and what it is built on
+        pipeline = transformers.pipeline("token-classification", model=place, device="cpu")
+    tokenizer = pipeline.tokenizer
+    if not tokenizer.is_fast:
+        raise ValueError("its tokenizer does not tell where a token stands: a fast one (tokenizer.json) is needed")
+    positions = getattr(pipeline.model.config, "max_position_embeddings", None) or 514
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions - 2, 512)
+    # Windows of so many tokens, a quarter of each read twice; the longest of findings that overlap stands.
+    reads = {"aggregation_strategy": "simple", "stride": tokenizer.model_max_length // 4}
 
     def find(texts: Sequence[str]) -> list[list[Span]]:
         found = []
         for text in texts:
-            # Windows with an overlap: the model reads 512 tokens, and never fewer than one character each.
-            spans = {
-                Span(kind, start + part["start"], start + part["end"], round(float(part["score"]), 4))
-                for start in range(0, max(len(text), 1), 400)
-                for part in pipeline(text[start : start + 480])
+            parts = pipeline(text, **reads) if text.strip() else []
+            spans = [
+                Span(kind, part["start"], part["end"], round(float(part["score"]), 4))
+                for part in parts
                 if (kind := _kind(part["entity_group"])) and part["end"] > part["start"]
-            }
-            found.append(sorted(spans, key=lambda span: (span.start, span.end, span.entity)))
+            ]
+            found.append(whole_names(text, spans))
         return found
 
     return find
@@ -140,11 +151,14 @@ def _gliner(place: str) -> Engine:
 
     def find(texts: Sequence[str]) -> list[list[Span]]:
         return [
-            [
-                Span(labels[part["label"]], start + part["start"], start + part["end"], round(float(part["score"]), 4))
-                for start in range(0, max(len(text), 1), 1000)
-                for part in model.predict_entities(text[start : start + 1200], list(labels))
-            ]
+            whole_names(
+                text,
+                (
+                    Span(labels[part["label"]], start + part["start"], start + part["end"], round(part["score"], 4))
+                    for start, end in windows(text, 1200, 200)
+                    for part in model.predict_entities(text[start:end], list(labels))
+                ),
+            )
             for text in texts
         ]
 

@@ -49,6 +49,7 @@ class Entity:
         by_default: Looked for unless a recipe lists entities.
         digits: Fewest decimal digits a match has; a text with fewer is not searched.
         any_of: A match has at least one of these characters; a text with none is not searched.
+        needs: An expression that is found inside every match; a text without is not searched.
     """
 
     recognizer: str | None
@@ -56,16 +57,21 @@ class Entity:
     by_default: bool = True
     digits: int = 0
     any_of: str = ""
+    needs: str = ""
 
 
-# The gates (digits, any_of) follow from the recognisers' patterns; a test holds them to an ungated search.
+# The gates (digits, any_of, needs) follow from the recognisers' patterns; a test holds them to an ungated search.
 ENTITIES: Final[dict[str, Entity]] = {
     "EMAIL_ADDRESS": Entity("EmailRecognizer", any_of="@"),
     "PHONE_NUMBER": Entity(None, digits=7),
     "CREDIT_CARD": Entity("CreditCardRecognizer", digits=12),
     "IBAN_CODE": Entity("IbanRecognizer", digits=2),
-    "IP_ADDRESS": Entity("IpRecognizer", any_of=".:"),
-    "MAC_ADDRESS": Entity("MacAddressRecognizer", any_of=":-."),
+    "IP_ADDRESS": Entity("IpRecognizer", any_of=".:", needs=r"[0-9]\.[0-9]|::|[0-9a-fA-F]:[0-9a-fA-F]{1,4}:"),
+    "MAC_ADDRESS": Entity(
+        "MacAddressRecognizer",
+        any_of=":-.",
+        needs=r"[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}[:-]|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.",
+    ),
     "URL": Entity("UrlRecognizer", any_of="."),
     "CRYPTO": Entity("CryptoRecognizer", any_of="13"),
     "US_SSN": Entity("UsSsnRecognizer", ("US",), digits=9),
@@ -102,7 +108,7 @@ _EXTRA: Final[dict[str, tuple[tuple[str, str, float], ...]]] = {
     ),
     "KR_BRN": (("BRN", r"(?<!\d)\d{3}-\d{2}-\d{5}(?!\d)", 0.3),),
     "KR_BANK_ACCOUNT": (
-        ("In groups", r"(?<![\d-])\d{2,6}-\d{2,6}-\d{2,7}(?:-\d{1,3})?(?![\d-])", 0.15),
+        ("In groups", r"(?<![\d-])(?=(?:\d-?){10})\d{2,6}-\d{2,6}-\d{2,7}(?:-\d{1,3})?(?![\d-])", 0.15),
         ("Whole", r"(?<![\d.+-])\d{10,14}(?![\d-]|\.\d)", 0.05),
     ),
     "DATE_TIME": (

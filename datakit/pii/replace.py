@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from datakit.pii.finder import Finder, Recognizers, as_texts
 from datakit.pii.key import Key
+from datakit.pii.known import any_of
 from datakit.pii.span import Span
 from datakit.pii.surrogates import canonical, surrogate
 
@@ -33,16 +34,18 @@ class Replacer:
         self._originals: set[str] = set()
         self._fakes: dict[tuple[str, str], str] = {}
         self._given: set[str] = set()
+        self._inside: re.Pattern[str] | None = None
 
     def announce(self, values: Mapping[str, str]) -> None:
         """Makes the originals of a set known (value to kind), before any of them is replaced.
 
-        No surrogate will equal one of them. Surrogates are given out in sorted order: the order of rows is no part
-        of the result.
+        No surrogate will equal or hold one of them. Surrogates are given out in sorted order: the order of rows is no
+        part of the result.
         """
         known = {(entity, canonical(entity, value)): value for value, entity in sorted(values.items())}
         self._originals |= {form for _, form in known}
         if self.mode == "surrogate":
+            self._inside = any_of(values)
             for _, value in sorted(known.items()):
                 self(value, values[value])
 
@@ -57,12 +60,16 @@ class Replacer:
         form = canonical(entity, value)
         found = self._fakes.get((entity, form))
         if found is None:
-            found = surrogate(
-                entity, value, self.key, taken=lambda form: form in self._originals or form in self._given
-            )
+            found = surrogate(entity, value, self.key, taken=lambda fake: self._taken(entity, fake))
             self._fakes[entity, form] = found
             self._given.add(canonical(entity, found))
         return found
+
+    def _taken(self, entity: str, fake: str) -> bool:
+        form = canonical(entity, fake)
+        if form in self._originals or form in self._given:
+            return True
+        return self._inside is not None and self._inside.search(fake) is not None
 
     def token(self, value: str, entity: str) -> str:
         """Keyed hash of a value, the same for all its spellings: twelve letters (48 bits)."""

@@ -6,7 +6,7 @@ Ledger: one ``changed`` row per example, reason ``personal_data``. Evidence: ``f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -21,11 +21,10 @@ from datakit.pii.audit import AuditResult, audit_finder
 from datakit.pii.engine import check_engine, engine_fingerprint, engine_title
 from datakit.pii.finder import Finder, Recognizers
 from datakit.pii.key import Key, check_reference, load_key
-from datakit.pii.known import any_of
 from datakit.pii.recognizers import ENTITIES, LANGUAGE_REGIONS
 from datakit.pii.replace import Replace, Replacer
-from datakit.pii.row import COLUMNS, Finding, column_name, find_in_row, rewrite_row, row_strings, row_values
-from datakit.pii.span import Span
+from datakit.pii.row import COLUMNS, Finding, column_name, rewrite_row
+from datakit.pii.survey import Survey, find_in_table, survey
 
 __all__ = ["PiiParams", "PiiStep"]
 
@@ -120,6 +119,8 @@ class PiiStep:
         self.context = context or StepContext()
         self._key: Key | None = None
         self._audit: AuditResult | None = None
+        self._survey: Survey | None = None
+        self._replacer: Replacer | None = None
 
     def fingerprint(self) -> str:
         """Versions of the libraries that recognise, and a hash that changes with the key without telling it.
@@ -149,6 +150,24 @@ class PiiStep:
         said = [f"{names} looked for by {engine_title(engine)}" if engine else f"{names} not looked for (no engine)"]
         return said if self._audit is None else [*said, self._audit.sentence()]
 
+    def learn(self, parts: Callable[[], Iterable[pa.Table]]) -> None:
+        """Looks through a set that is then applied in parts: a value found in one is replaced in all.
+
+        Args:
+            parts: Gives the tables, each time it is called; their ids are distinct.
+        """
+        self._survey = survey(parts, self._finder())
+        if self._survey is not None:
+            self._replacer = Replacer(self.params.replace, self._secret())
+            self._replacer.announce(self._survey.originals)
+
+    def audit(self, texts: Sequence[str | None], count: int) -> AuditResult:
+        """Plants invented values in copies of texts and counts those that this step would replace."""
+        languages = self.params.languages
+        return audit_finder(
+            self._finder(), texts, languages, count=count, seed=self.context.seed, entities=self.params.entities
+        )
+
     def apply(self, table: pa.Table) -> StepOutput:
         """Replaces personal data.
 
@@ -158,14 +177,14 @@ class PiiStep:
         """
         params = self.params
         find = self._finder()
-        replacer = Replacer(params.replace, self._secret())
-        found, originals = _find(table, find)
-        replacer.announce(originals)
+        found, originals = find_in_table(table, find, self._survey)
+        replacer = self._replacer
+        if replacer is None:
+            replacer = Replacer(params.replace, self._secret())
+            replacer.announce(originals)
         rewritten = {number: rewrite_row(*row, replacer) for number, row in found.items()}
         if params.audit:
-            self._audit = audit_finder(
-                find, table.column("text").to_pylist(), params.languages, count=params.audit, seed=self.context.seed
-            )
+            self._audit = self.audit(table.column("text").to_pylist(), params.audit)
         ids = table.column("id").to_pylist()
         ledger = [
             entry(self.name, ids[number], "changed", "personal_data", evidence=self._evidence(findings, replacer))
@@ -208,32 +227,6 @@ class PiiStep:
                 one["hash"] = replacer.token(finding.value, span.entity)
             listed.append(one)
         return {"found": listed}
-
-
-def _find(table: pa.Table, finder: Finder) -> tuple[dict[int, tuple[dict[str, Any], list[Finding]]], dict[str, str]]:
-    """Columns and findings of the rows that have any, by row number; and the kind of every original value.
-
-    A value recognised in one row (by the words before it, say) is looked for in all: none shall stand in the table.
-    """
-    rows = [row_values(row) for row in table.select(COLUMNS).to_pylist()]
-    strings = list(dict.fromkeys(text for values in rows for _, text in row_strings(values) if text))
-    scanned = dict(zip(strings, finder.many(strings), strict=True))
-
-    def find(text: str) -> list[Span]:
-        known = scanned.get(text)
-        return finder.one(text) if known is None else known
-
-    found = [find_in_row(values, find) for values in rows]
-    originals: dict[str, str] = {}
-    for _, kinds in found:
-        originals |= {value: kind for value, kind in kinds.items() if value not in originals}
-    if known := any_of(originals):
-        for number, values in enumerate(rows):
-            here = {match for _, text in row_strings(values) for match in known.findall(text)}
-            if not here <= found[number][1].keys():
-                found[number] = find_in_row(values, find, known={value: originals[value] for value in here})
-                originals |= {value: kind for value, kind in found[number][1].items() if value not in originals}
-    return {number: (rows[number], findings) for number, (findings, _) in enumerate(found) if findings}, originals
 
 
 def _with_rows(table: pa.Table, rows: Mapping[int, Mapping[str, Any]]) -> pa.Table:

@@ -22,7 +22,7 @@ from datakit.pii.numbers import phone_numbers
 from datakit.pii.recognizers import load_presidio
 from datakit.pii.span import Span
 
-__all__ = ["Stock", "offline_domains", "stock"]
+__all__ = ["Stock", "offline_domains", "pattern_spans", "stock"]
 
 
 @lru_cache(maxsize=4)
@@ -89,12 +89,26 @@ class Stock:
             for start, end in phone_numbers(text, part.supported_regions, leniency=part.leniency):
                 yield Span("PHONE_NUMBER", start, end, part.SCORE)
         elif type(part).analyze is self._flat:
-            for pattern in part.patterns:
-                if kind != "UrlRecognizer" or _possible_address(pattern.name, text):
-                    yield from _matches(part, pattern, text)
+            yield from _flat_spans(part, text)
         else:
             for result in part.analyze(text, part.supported_entities):
                 yield Span(result.entity_type, result.start, result.end, result.score)
+
+
+def pattern_spans(part: Any, text: str) -> list[Span]:
+    """What ``analyze`` of one of Presidio's recognisers of patterns finds, with its scores."""
+    presidio, _ = load_presidio()
+    if type(part).analyze is presidio.PatternRecognizer.analyze:
+        return _as_presidio(list(_flat_spans(part, text)))
+    found = part.analyze(text, part.supported_entities)
+    return [Span(result.entity_type, result.start, result.end, result.score) for result in found]
+
+
+def _flat_spans(part: Any, text: str) -> Iterator[Span]:
+    address = type(part).__name__ == "UrlRecognizer"
+    for pattern in part.patterns:
+        if not address or _possible_address(pattern.name, text):
+            yield from _matches(part, pattern, text)
 
 
 def _possible_address(name: str, text: str) -> bool:

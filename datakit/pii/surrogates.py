@@ -49,7 +49,7 @@ def surrogate(entity: str, value: str, key: Key, *, taken: Callable[[str], bool]
         entity: Kind of the value.
         value: The original.
         key: Determines the fake.
-        taken: Whether it must not equal a value (canonical): an original, or a fake already given to another.
+        taken: Whether a fake may not be given: it holds an original, or stands for another value.
 
     Returns:
         The fake; a tag for kinds that have no fake form.
@@ -67,7 +67,7 @@ def surrogate(entity: str, value: str, key: Key, *, taken: Callable[[str], bool]
             return key.number(entity, base, str(attempt), str(drawn), below=below)
 
         fake = make(value, draw)
-        if not taken(canonical(entity, fake)):
+        if not taken(fake):
             return fake
     return f"<{entity}>"  # the reserved range is used up
 

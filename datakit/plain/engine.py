@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import pyarrow as pa
 
 from datakit.core.errors import StepError, UsageError
 from datakit.core.registry import suggest
@@ -119,6 +121,9 @@ def run(
     check_columns(files, steps)
     result = PlainResult(columns=dict(mapped or {}))
     judge = _judge(files, steps, mapped or {}, reader, whole=whole, rewrites=rewrites)
+    for step in steps:
+        if hasattr(step, "learn"):
+            step.learn(lambda: _tables(files, reader))
     with sidecar(dropped or beside, private=rewrites) as side:
         _write_all(files, targets, judge, reader, side, result)
     result.outputs = tuple(dict.fromkeys(target.place for target in targets))
@@ -196,6 +201,14 @@ def _judge(
         judge.see([record for record in batch.records if reader.bad(file, record) is None])
     judge.decide(steps)
     return judge
+
+
+def _tables(files: Sequence[PlainFile], reader: Reader) -> Iterator[pa.Table]:
+    """All readable rows as the steps will see them, part by part."""
+    mapper = Mapper({})
+    for file, batch in reader.batches(files):
+        if records := [record for record in batch.records if reader.bad(file, record) is None]:
+            yield mapper.table(records)
 
 
 def _write_all(

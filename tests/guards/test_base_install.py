@@ -80,6 +80,7 @@ BROUGHT = {
     "tokenizers": "transformers",
     "tldextract": "presidio_analyzer",
     "phonenumbers": "presidio_analyzer",
+    "regex": "presidio_analyzer",
 }
 MODULE_NAMES = {"ruamel.yaml": "ruamel"}
 

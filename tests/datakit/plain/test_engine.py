@@ -263,3 +263,22 @@ def test_editing_json_text_equals_editing_its_value(value: Any, data: st.DataObj
     text = json.dumps(value, ensure_ascii=ascii, indent=indent)
     assert json.loads(edit_json(text, {path: new})) == put(value, path, new)
     assert edit_json(text, {}) == text
+
+
+@pytest.mark.parametrize("replace", ["tag", "surrogate"])
+def test_a_value_found_in_one_batch_is_replaced_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: str
+) -> None:
+    monkeypatch.setattr("datakit.plain.files._ROWS", 3)
+    source, target = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    rows = [{"text": f"part {n}"} for n in range(10)]
+    rows[0]["text"] = rows[9]["text"] = "order 536221234, thanks"
+    rows[5]["text"] = "my ssn: 536221234"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = call(source, pii(replace=replace), target)
+    assert result.changed == 3
+    assert "536221234" not in target.read_text()
+    new = [json.loads(line)["text"] for line in target.read_text().splitlines()]
+    assert new[0] == new[9]
+    assert new[0].removeprefix("order ").removesuffix(", thanks") == new[5].removeprefix("my ssn: ")
+    assert new[1:5] == [f"part {n}" for n in range(1, 5)]
