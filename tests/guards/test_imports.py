@@ -28,6 +28,7 @@ KERNELS = {"datakit.text.jit", "datakit.text.compiled", "datakit.dedup.compiled"
 DERIVED = {
     *(f"evalkit.models.{name}" for name in ("hf", "masked", "mock", "resuming")),
     "evalkit.rowstask",
+    "evalkit.thinkingtask",
     *KERNELS,
 }
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
