@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Flags: TypeAlias = NDArray[np.bool_]
 
-__all__ = ["best_kept", "best_other", "components", "differ", "drop", "new_pairs", "similarities", "similarity"]
+__all__ = [
+    "best_kept",
+    "best_other",
+    "components",
+    "differ",
+    "drop",
+    "nearby",
+    "new_pairs",
+    "similarities",
+    "similarity",
+]
 
 
 def new_pairs(keys: NDArray[np.uint32], crowd: Flags, fixed: int, limit: int) -> Iterator[Ints]:

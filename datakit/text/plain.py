@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Words: TypeAlias = NDArray[np.uint64]
     Ints: TypeAlias = NDArray[np.int64]
 
-__all__ = ["MAX_BYTES", "MAX_TEXTS", "keys_of_bands", "minima", "runs", "small", "small_column"]
+__all__ = ["MAX_BYTES", "MAX_TEXTS", "keys_of_bands", "minima", "mix", "runs", "small", "small_column"]
 
 #: Inputs up to this size are not worth a compiler.
 MAX_TEXTS: Final = 2000
