@@ -59,7 +59,7 @@ def command(what: str, name: str | None, output: Path | None, as_json: bool, qui
       $ datakit label list
       $ datakit label new urgency -o urgency.yaml
       $ datakit label tickets.csv --local pocket --gold label -o labelled
-      $ datakit label tickets.csv --use urgency.yaml --local pocket --limit 9
+      $ datakit label tickets.csv --local pocket --existing check --limit 9
     """
     if what == "list" and name is None and not Path(what).exists():
         _list(as_json=as_json, quiet=quiet)

@@ -22,34 +22,51 @@ def assign(roots: Sequence[str], strata: Sequence[Any] | None, shares: Mapping[s
         shares: Side to its share, all above 0, together 1.
         seed: Of the hash that orders the sets.
     """
+    inside = _inside(roots, strata)
+    # A set with rows of several strata belongs to the one most of its rows have.
+    members: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for root, counts in inside.items():
+        main = min(counts, key=lambda name: (-counts[name], name))
+        members[main].append((root, counts.total()))
+    return _fill(roots, list(members.values()), shares, seed)
+
+
+def _inside(roots: Sequence[str], strata: Sequence[Any] | None) -> dict[str, Counter[str]]:
+    """Rows of each stratum in each set."""
     inside: dict[str, Counter[str]] = defaultdict(Counter)
     for root, stratum in zip(roots, [""] * len(roots) if strata is None else strata, strict=True):
         inside[root]["" if stratum is None else str(stratum)] += 1
-    # A set with rows of several strata stands in line with the rarest of them, which is the hardest to share out.
-    sizes: Counter[str] = Counter()
-    for counts in inside.values():
-        sizes.update(counts)
-    members: dict[str, list[str]] = defaultdict(list)
-    for root, counts in inside.items():
-        members[min(counts, key=lambda name: (sizes[name], name))].append(root)
+    return inside
+
+
+def _fill(
+    roots: Sequence[str], strata: list[list[tuple[str, int]]], shares: Mapping[str, float], seed: int
+) -> list[str]:
+    """Gives each set to the side that lacks most, stratum by stratum, small strata first.
+
+    What a stratum leaves over or short is carried into the next, so the sides come out in the asked sizes even where
+    every stratum is smaller than one row per side. Within a stratum big sets go first (by powers of two), then in the
+    order of their hash. The price of n rows for a side short of d rows with share f is n(n - 2d)/f: the increase of
+    the chi-square distance from the asked sizes.
+    """
     side: dict[str, str] = {}
-    lacking = _Lacking(shares)
-    for sets in sorted(members.values(), key=lambda sets: (sum(inside[root].total() for root in sets), min(sets))):
-        for root in sets:
-            lacking.expect(inside[root])
-        for root in sorted(sets, key=lambda root: (-inside[root].total().bit_length(), digest(seed, root))):
-            side[root] = lacking.place(inside[root])
+    short = dict.fromkeys(shares, 0.0)
+    for sets in sorted(strata, key=lambda sets: (sum(size for _, size in sets), min(sets))):
+        total = sum(size for _, size in sets)
+        for name, share in shares.items():
+            short[name] += share * total
+        for root, size in sorted(sets, key=lambda item: (-item[1].bit_length(), digest(seed, item[0]))):
+            best = min(shares, key=lambda name: (size * (size - 2 * short[name]) / shares[name], name))
+            side[root] = best
+            short[best] -= size
     return [side[root] for root in roots]
 
 
 class _Lacking:
     """How many rows each side is short of, in all and per stratum, of the sets seen so far.
 
-    Strata are seen from small to large. What one leaves over or short is carried into the next, so the sides come out
-    in the asked sizes even where every stratum is smaller than one row per side. Within a stratum big sets go first
-    (by powers of two), then in the order of their hash. The price of n rows for a side short of d rows with share f
-    is n(n - 2d)/f, the increase of the chi-square distance from the asked sizes; it is paid for the rows in all and
-    for those of each stratum.
+    As in :func:`_fill`, but the price is paid for the rows in all and for those of each stratum, and a set stands in
+    line with the rarest of its strata.
     """
 
     def __init__(self, shares: Mapping[str, float]) -> None:
@@ -84,10 +101,26 @@ class _Lacking:
 
 
 def assign_folds(roots: Sequence[str], strata: Sequence[Any] | None, folds: int, seed: int) -> list[int]:
-    """A fold from 0 to ``folds`` - 1 for every row: each set in exactly one, the folds of equal size."""
+    """A fold from 0 to ``folds`` - 1 for every row: each set in exactly one, the folds of equal size.
+
+    Every stratum is shared out evenly, also where sets hold rows of several: those with the rarest go first.
+    """
+    inside = _inside(roots, strata)
+    sizes: Counter[str] = Counter()
+    for counts in inside.values():
+        sizes.update(counts)
+    members: dict[str, list[str]] = defaultdict(list)
+    for root, counts in inside.items():
+        members[min(counts, key=lambda name: (sizes[name], name))].append(root)
     width = len(str(folds - 1))
-    names = {f"{number:0{width}d}": 1 / folds for number in range(folds)}
-    return [int(name) for name in assign(roots, strata, names, seed)]
+    lacking = _Lacking({f"{number:0{width}d}": 1 / folds for number in range(folds)})
+    side: dict[str, int] = {}
+    for sets in sorted(members.values(), key=lambda sets: (sum(inside[root].total() for root in sets), min(sets))):
+        for root in sets:
+            lacking.expect(inside[root])
+        for root in sorted(sets, key=lambda root: (-inside[root].total().bit_length(), digest(seed, root))):
+            side[root] = int(lacking.place(inside[root]))
+    return [side[root] for root in roots]
 
 
 def assign_by_time(
