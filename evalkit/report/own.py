@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from evalkit.report.tables import minus, verdict_word
+from evalkit.report.tables import verdict_word
 from evalkit.report.words import interval, score, signed
 
 if TYPE_CHECKING:
@@ -30,10 +31,15 @@ def own_task(report: Report, arm: ArmResult) -> str:
         ]
         text = f"{row.n:,} rows: {'; '.join([', '.join(figures[:2]), *figures[2:]])}"
         lines.append(
-            f"<p class='own'>Your task <strong>{escape(row.task)}</strong>, {minus(text)} "
+            f"<p class='own'>Your task <strong>{escape(row.task)}</strong>, {_text(text)} "
             f"{verdict_word(row.verdict)}</p>"
         )
     return "".join([*lines, *_beside(report, arm), classes_table(arm.classes)])
+
+
+def _text(text: str) -> str:
+    """Escaped; hyphens inside names stay hyphens, a minus before a number becomes one."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", escape(text))
 
 
 def _beside(report: Report, arm: ArmResult) -> list[str]:
@@ -45,7 +51,7 @@ def _beside(report: Report, arm: ArmResult) -> list[str]:
         text = f"{score(row.before)} → {score(row.after)}, {signed(row.difference)} {interval(row.interval)}"
         note = f" ({escape(row.note)})" if row.note else ""
         lines.append(
-            f"<p class='own'>Against <strong>{escape(other.name)}</strong>, {minus(text)}{note} "
+            f"<p class='own'>Against <strong>{escape(other.name)}</strong>, {_text(text)}{note} "
             f"{verdict_word(row.verdict)}</p>"
         )
     return lines
