@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import uuid
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +78,9 @@ def datatrove(folder: Path) -> Callable[[], int]:
     names = [str(folder / name) for name in ("signatures", "buckets", "removed")]
 
     def stage(steps: list[Any], tasks: int) -> None:
-        LocalPipelineExecutor(steps, tasks=tasks, workers=min(tasks, 2), start_method="fork").run()
+        logs = str(folder / f"logs-{uuid.uuid4().hex}")  # by default they go into the current folder
+        options = {"workers": min(tasks, 2), "start_method": "fork", "logging_dir": logs}
+        LocalPipelineExecutor(steps, tasks=tasks, **options).run()
 
     def work() -> int:
         minhash.load_word_tokenizer = lambda language: Spaces()
