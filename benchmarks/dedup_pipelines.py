@@ -15,8 +15,8 @@ import resource
 import subprocess
 import sys
 import tempfile
-import uuid
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
