@@ -13,9 +13,9 @@ from typing import Any
 from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
+from train.callbacks.keep import CHECKPOINTS
 from train.errors import TrainError
 from train.journal import Journal
-from train.keeping import CHECKPOINTS
 from train.manifest import FORMAT, Facts, card, manifest
 
 __all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]

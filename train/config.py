@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
+from train.objectives import OBJECTIVES
 
 __all__ = ["Arm", "Every", "Replay"]
 
@@ -48,6 +49,7 @@ class Arm(BaseModel):
     """One way to train. Everything but the adapter has a default.
 
     Attributes:
+        objective: What is learnt: ``sft`` (default), the answers; other names come from ``train.objectives``.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
         rank: LoRA's rank; 16.
@@ -73,6 +75,7 @@ class Arm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    objective: str = "sft"
     adapter: str = "lora"
     rank: Count | None = None
     alpha: Rate | None = None
@@ -101,6 +104,9 @@ class Arm(BaseModel):
         name = given.get("adapter", "lora")
         if not isinstance(name, str) or name not in ADAPTERS.names():
             raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        objective = given.get("objective", "sft")
+        if not isinstance(objective, str) or objective not in OBJECTIVES.names():
+            raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
         defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
         foreign = [key for key in ADAPTER_OPTIONS if key in given and key not in defaults]
         if foreign:

@@ -16,14 +16,15 @@ from datakit.core.hashing import tree_digest
 from datakit.core.require import require
 from datakit.core.storage import storage_errors
 from train.adapters import Adapter, adapter_named
+from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
-from train.keeping import Keeper, kept_steps
-from train.loop import Probe, memory_errors, run_steps
+from train.loop import Probe, Training, memory_errors, run_steps
 from train.manifest import Facts, data_digest
+from train.objectives import objective_named
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 
@@ -136,26 +137,14 @@ def _train(
     )
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
     report(_started(facts))
-    pad = ready.stop_tokens[0]
-    validation = batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad)
     stored = getattr(torch, stored_dtype(ready.folder))
+    training = _training(arm, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
-        journal = run_steps(
-            model,
-            stream,
-            validation,
-            arm,
-            steps=facts.steps,
-            pad=pad,
-            bfloat16=bfloat16,
-            probe=probe,
-            keeper=keeper,
-            report=report,
-        )
+        journal = run_steps(training, probe=probe, callbacks=[keeper], report=report)
         check_changed(before, model)
         save(
             model,
@@ -179,6 +168,21 @@ def _train(
         trainable_parameters=facts.trainable_parameters,
         total_parameters=facts.total_parameters,
         history=journal.history,
+    )
+
+
+def _training(arm: Arm, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool) -> Training:
+    objective = objective_named(arm.objective)
+    pad = ready.stop_tokens[0]
+    return Training(
+        model,
+        objective,
+        stream,
+        batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad, collate=objective.collate),
+        arm,
+        steps=steps,
+        pad=pad,
+        bfloat16=bfloat16,
     )
 
 

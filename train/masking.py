@@ -35,6 +35,16 @@ class Row:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def weight(self) -> float:
+        """What the summed loss is divided by: the number of trained tokens."""
+        return float(self.trained_tokens)
+
+    @property
+    def trained_tokens(self) -> int:
+        """Number of trained tokens."""
+        return int(self.trained.sum())
+
 
 def _row(id: str, ids: Sequence[int], start: int, max_length: int) -> Row:
     import numpy as np

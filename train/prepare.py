@@ -10,9 +10,11 @@ from typing import Any
 from datakit.core.chat import ChatSettings, ends_turn
 from datakit.core.checkpoint import find_model, load_tokenizer
 from train.config import Arm
-from train.data import Encoded, encode_rows, find_files, read_files
+from train.data import Encoded, find_files, read_files
+from train.encoder import Encoder
 from train.errors import TrainError
 from train.models import longest_length
+from train.objectives import objective_named
 from train.preflight import check_rows, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]
@@ -81,16 +83,13 @@ def prepare(
     end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"]
     stops = stop_tokens(end_ids, tokenizer)
 
+    objective = objective_named(arm.objective)
     files = {**find_files(data), "replay": _replay_files(arm, replay or {})}
     encoded = {}
     for role, paths in files.items():
         plain = role == "replay"
-        table = read_files(paths) if paths else None
-        encoded[role] = (
-            Encoded()
-            if table is None
-            else encode_rows(table, tokenizer, chat, end=end, max_length=max_length, plain_text=plain)
-        )
+        encoder = Encoder(tokenizer, chat, end, max_length, plain_text=plain)
+        encoded[role] = objective.encode(read_files(paths, columns=objective.columns), encoder) if paths else Encoded()
         check_rows(encoded[role].rows, tokenizer, end_ids=() if plain else end_ids)
         if role != "validation" and paths:
             _check_some(role, encoded[role], paths[0], max_length)
