@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from train.adapters import ADAPTERS, adapter_named
+from train.adapters import ADAPTERS, adapter_named, adapter_options, is_known
 from train.objectives import OBJECTIVES
 
 __all__ = ["Arm", "Every", "Replay"]
@@ -50,12 +50,14 @@ class Arm(BaseModel):
 
     Attributes:
         objective: What is learnt: ``sft`` (default), the answers; other names come from ``train.objectives``.
-        adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
-            come from the entry-point group ``train.adapters``.
-        rank: LoRA's rank; 16.
-        alpha: LoRA's scale is ``alpha / rank``; twice the rank.
+        adapter: ``lora`` (default) trains small matrices beside the frozen model, ``rslora`` and ``dora`` likewise;
+            ``full`` every weight; ``osf`` the smaller directions of each; ``loreft`` and ``direft`` hidden states of
+            the prompt; ``peft:NAME`` is any tuner of PEFT; others come from the entry-point group ``train.adapters``.
+        rank: Rank of LoRA and its relatives, 16; of loreft and direft, 8.
+        alpha: LoRA's scale is ``alpha / rank``; twice the rank. That of rslora is ``alpha / sqrt(rank)``; 8.
         dropout: LoRA's dropout; 0.
         targets: Modules LoRA stands beside: ``all-linear``, or names as PEFT takes them.
+        options: Further settings of the adapter: docs/training.md, and for ``peft:NAME`` those of its configuration.
         learning_rate: Peak rate, or a list; 2e-4 for LoRA, 1e-5 for full (reasons: :mod:`train.adapters`).
         epochs: Passes over the training rows, where ``steps`` is not given; 3.
         steps: Optimizer steps, or a list.
@@ -81,6 +83,7 @@ class Arm(BaseModel):
     alpha: Rate | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)
     targets: str | list[str] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = 0.0  # the adapter's default is put in first
     epochs: Annotated[float, Field(gt=0)] | None = None
     steps: Count | Annotated[list[Count], Field(min_length=1)] | None = None
@@ -102,18 +105,21 @@ class Arm(BaseModel):
             return value
         given = {key: item for key, item in value.items() if item is not None or key == "clip"}
         name = given.get("adapter", "lora")
-        if not isinstance(name, str) or name not in ADAPTERS.names():
-            raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        if not isinstance(name, str) or not is_known(name):
+            raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}, peft:NAME")
         objective = given.get("objective", "sft")
         if not isinstance(objective, str) or objective not in OBJECTIVES.names():
             raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
-        defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
+        adapter = adapter_named(name)
+        defaults = {key: default.value for key, default in adapter.defaults.items()}
+        _check_options(name, given.get("options", {}), adapter_options(adapter))
         foreign = [key for key in ADAPTER_OPTIONS if key in given and key not in defaults]
         if foreign:
             raise ValueError(f"{foreign[0]}: adapter '{name}' has no such setting")
         if "epochs" in given and "steps" in given:
             raise ValueError("epochs and steps exclude each other; give one")
-        if "alpha" in defaults and "alpha" not in given and isinstance(given.get("rank"), int):
+        follows = "alpha" in defaults and defaults["alpha"] == 2 * defaults["rank"]
+        if follows and "alpha" not in given and isinstance(given.get("rank"), int):
             defaults["alpha"] = 2.0 * given["rank"]
         if "steps" not in given:
             defaults["epochs"] = 3.0
@@ -132,3 +138,12 @@ class Arm(BaseModel):
     def is_grid(self) -> bool:
         """Whether a choice is still to be made, on validation loss alone."""
         return isinstance(self.learning_rate, list) or isinstance(self.steps, list)
+
+
+def _check_options(name: str, given: Any, known: Mapping[str, Any] | None) -> None:
+    if not isinstance(given, Mapping) or known is None:
+        return  # pydantic refuses the first; the second is looked at when the adapter is made
+    for option in given:
+        if option not in known:
+            told = f"it has {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"options: adapter '{name}' has no '{option}'; {told}")

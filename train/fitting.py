@@ -191,8 +191,10 @@ def _load(arm: Arm, adapter: Adapter, ready: Prepared, name: str, *, bfloat16: b
     import torch
 
     # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
-    dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype=dtype)
+    exact = adapter.trains_base or getattr(adapter, "float32", False)
+    dtype = torch.bfloat16 if bfloat16 and not exact else torch.float32
+    load = getattr(adapter, "load", None)
+    base = load(ready.folder, dtype) if load else load_model(ready.folder, dtype=dtype)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
     check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
@@ -220,6 +222,7 @@ def _facts(
         precision="bfloat16" if bfloat16 else "float32",
         max_length=ready.max_length,
         stop_tokens=ready.stop_tokens,
+        base_bytes=sum(file.stat().st_size for file in ready.folder.glob("*.safetensors")),
     )
 
 

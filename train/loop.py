@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from train.adapters.interventions import shown_prompts
 from train.callbacks import Callback, Moment
 from train.config import Arm
 from train.data import Stream, batches
@@ -119,7 +120,7 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     size, pad = training.arm.batch_size, training.pad
     for batch in batches(rows, batch_size=size, pad=pad, collate=objective.collate):
         batch = batch.to(model.device)
-        with _computing(model, bfloat16=training.bfloat16):
+        with _computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
             loss = objective.loss(model, batch)
             terms = [term(model, batch, loss) for term in training.terms]
         torch.autograd.backward(sum(terms, start=loss.total) / weight)
@@ -137,7 +138,8 @@ def validation_loss(training: Training) -> float | None:
     total, weight = torch.zeros((), dtype=torch.float64, device=model.device), 0.0
     with torch.inference_mode(), _computing(model, bfloat16=training.bfloat16):
         for batch in training.validation:
-            total += objective.loss(model, batch.to(model.device)).total.double()
+            with shown_prompts(model, batch):
+                total += objective.loss(model, batch.to(model.device)).total.double()
             weight += batch.weight
     return float(total) / weight
 

@@ -43,6 +43,7 @@ class Facts:
         precision: ``float32`` or ``bfloat16``.
         max_length: Longest row in tokens.
         stop_tokens: Ids that end an answer.
+        base_bytes: Of the base's weights on disk: what a full copy takes.
     """
 
     arm: Arm
@@ -60,6 +61,7 @@ class Facts:
     precision: str
     max_length: int
     stop_tokens: list[int]
+    base_bytes: int = 0
 
 
 def data_digest(files: Mapping[str, list[Path]]) -> str:
@@ -101,6 +103,7 @@ def manifest(facts: Facts, journal: Journal, *, folder: Path, peak_memory: int |
         "trainable_parameters": facts.trainable_parameters,
         "total_parameters": facts.total_parameters,
         "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        "full_copy_bytes": facts.base_bytes,
         "peak_memory": peak_memory,
         "device": facts.device,
         "precision": facts.precision,
@@ -130,7 +133,8 @@ def card(facts: Facts, content: Mapping[str, Any]) -> str:
     """The model card README.md: what it was made from and how, without a path of this machine."""
     base = Path(facts.model).name if Path(facts.model).exists() else facts.model
     adapter = facts.arm.adapter
-    front = ["---", f"library_name: {'transformers' if adapter == 'full' else 'peft'}"]
+    library = {"full": "transformers", "loreft": "datakit", "direft": "datakit"}.get(adapter, "peft")
+    front = ["---", f"library_name: {library}"]
     if base == facts.model:
         front.append(f"base_model: {json.dumps(base)}")
     front += ["tags: [datakit]", "---"]
@@ -146,7 +150,8 @@ def card(facts: Facts, content: Mapping[str, Any]) -> str:
         f"- data: {rows['train']:,} training rows{replay}, digest {facts.data_digest[:12]}",
         f"- {facts.steps:,} steps of {facts.arm.batch_size * facts.arm.accumulate} rows, "
         f"learning rate {facts.arm.learning_rate:g} ({facts.arm.schedule}), seed {facts.seed}",
-        f"- {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters trained",
+        f"- {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters trained, "
+        f"{_size(content['bytes'])} on disk (a full copy: {_size(content['full_copy_bytes'])})",
         f"- training loss {content['train_loss']:.4f}"
         + ("" if loss is None else f", validation loss {loss:.4f}")
         + " nats per trained token",
@@ -154,3 +159,10 @@ def card(facts: Facts, content: Mapping[str, Any]) -> str:
         "Everything else is in `train.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1000:.1f} kB"

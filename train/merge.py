@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from pathlib import Path
 
+from datakit.core.adapters import PEFT_CONFIG, lay_over
 from datakit.core.checkpoint import load_model, no_progress_bars, stored_dtype
 from datakit.core.require import require
-from datakit.core.storage import atomic_directory
+from datakit.core.storage import atomic_directory, read_json
 from train.checkpoint import TOKENIZER_FILES
 from train.errors import TrainError
 
-__all__ = ["merge_adapter"]
+__all__ = ["can_merge", "merge_adapter"]
+
+
+#: Tuners of PEFT that leave the weights alone.
+_VIRTUAL = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT", "CARTRIDGE")
+
+
+def can_merge(adapter: Path) -> bool:
+    """Whether the adapter changes weights, so that it can be folded into them."""
+    config = adapter / PEFT_CONFIG
+    return config.is_file() and read_json(config).get("peft_type") not in _VIRTUAL
 
 
 def merge_adapter(base: Path, adapter: Path, output: Path) -> Path:
@@ -26,14 +36,16 @@ def merge_adapter(base: Path, adapter: Path, output: Path) -> Path:
     Raises:
         TrainError: The adapter does not fit, or is of a kind that cannot be added to weights.
     """
-    torch, peft = require("torch", extra="train"), require("peft", extra="train")
+    torch = require("torch", extra="train")
+    if not can_merge(adapter):
+        raise TrainError(
+            "the adapter works on hidden states or virtual tokens, so it cannot be added to its base's weights",
+            where=adapter,
+            hint="Use it as an adapter over its base",
+        )
     model = load_model(base, dtype=torch.float32)
     try:
-        with warnings.catch_warnings():
-            # PEFT 0.21 asks a model of transformers 5.23 for a name that is deprecated there.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            tuned = peft.PeftModel.from_pretrained(model, str(adapter))
-        merged = tuned.merge_and_unload()
+        merged = lay_over(model, adapter).merge_and_unload()
     except (ValueError, RuntimeError, KeyError, AttributeError) as error:
         line = " ".join(str(error).split())[:200]
         raise TrainError(f"the adapter cannot be added to its base: {line}", where=adapter) from error

@@ -99,7 +99,9 @@ def _is_log(name: str) -> bool:
 
 
 def _is_adapter(name: str) -> bool:
-    return (Path(name) / "adapter_config.json").exists()
+    from datakit.core.adapters import is_adapter
+
+    return is_adapter(Path(name))
 
 
 def _logs(
@@ -170,18 +172,15 @@ def _folder(name: str) -> Path | None:
 
 def _model_of(adapter: Path, base: str) -> str:
     """The model an adapter stands on: BASE where that is a model, else what its configuration names."""
+    from datakit.core.adapters import base_name
     from datakit.core.errors import DatakitError
 
     if not _is_log(base) and not _is_adapter(base):
         return base
-    import json
 
-    try:
-        name = json.loads((adapter / "adapter_config.json").read_bytes())["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError):
-        name = None
-    if not isinstance(name, str) or not name:
-        raise DatakitError("does not name the model it was trained on", where=adapter / "adapter_config.json")
+    name = base_name(adapter)
+    if not name:
+        raise DatakitError("does not name the model it was trained on", where=adapter)
     return name
 
 

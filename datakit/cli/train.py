@@ -14,8 +14,9 @@ __all__ = ["command"]
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
-@click.option("--adapter", default="lora", show_default=True, help="lora, or full for every weight.")
-@click.option("--rank", type=click.IntRange(1), help="LoRA's rank.  [default: 16]")
+@click.option("--adapter", default="lora", show_default=True, help="lora, full, rslora, dora, osf, loreft, ...")
+@click.option("--rank", type=click.IntRange(1), help="The adapter's rank.  [default: 16; loreft: 8]")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A further setting of the adapter.")
 @click.option("--learning-rate", type=float, help="Peak rate.  [default: 2e-4 for lora, 1e-5 for full]")
 @click.option("--epochs", type=float, help="Passes over the data.  [default: 3]")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of epochs.")
@@ -46,6 +47,7 @@ def command(
     offline: bool,
     as_json: bool,
     quiet: bool,
+    options: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Train one arm on a dataset that `datakit build` made.
@@ -53,10 +55,15 @@ def command(
     DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
     prompts' are not; three rows show which before the first step.
 
+    Adapters: lora, rslora, dora (matrices beside the weights), full (every
+    weight), osf (the smaller directions of each), loreft, direft (hidden
+    states of the prompt), and peft:NAME for any tuner of PEFT.
+
     \b
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
+      $ datakit train runs/support -m pocket --adapter loreft --option first=4 --steps 9 -o reft
     """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
@@ -66,6 +73,8 @@ def command(
 
     train = own_package("train")
     given = {key: value for key, value in settings.items() if value is not None}
+    if options:
+        given["options"] = _options(options)
     if replay is not None:
         given["replay"] = {"from": "replay", "share": replay_share}
     arm = _arm(train, given)
@@ -85,6 +94,24 @@ def command(
     screen.print(f"{'model':<9} {result.folder}", markup=False, soft_wrap=True)
     if as_json:
         print_json(read_json(result.folder / "train.json"))
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Values as JSON where they are some, else as text."""
+    import json
+
+    from datakit.core.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--option: '{pair}' is not KEY=VALUE")
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
 
 
 def _arm(train: Any, given: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import ModelError, Unreachable
 from datakit.core.require import require
 
@@ -39,7 +40,7 @@ def find_model(model: Path | str, *, offline: bool = False) -> Path:
         folder = _from_hub(model, offline=offline)
     if not folder.is_dir():
         raise ModelError(f"no model at '{model}': no such folder", hint="Give a model folder or a Hub name")
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         raise ModelError(f"'{model}' is an adapter, not a model", hint="Give its base, and this as the adapter")
     if not (folder / "config.json").is_file():
         raise ModelError(f"no model at '{model}': the folder has no config.json")
@@ -100,13 +101,14 @@ def load_tokenizer(folder: Path) -> Any:
     return found
 
 
-def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
+def load_model(folder: Path, *, dtype: Any, device: str = "cpu", quantization: Any = None) -> Any:
     """The causal language model in a folder, in evaluation mode.
 
     Args:
         folder: From :func:`find_model`.
         dtype: A torch dtype or its name.
         device: Where it is put.
+        quantization: A quantization config of transformers; it decides where the model is.
 
     Raises:
         ModelError: It is none, needs code of its own, or weights are missing.
@@ -123,6 +125,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                **({} if quantization is None else {"quantization_config": quantization}),
             )
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, safetensors.SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
@@ -132,7 +135,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
         raise ModelError(
             f"not a whole causal language model: {len(missing)} weights are missing, '{missing[0]}' first", where=folder
         )
-    return model.to(device).eval()
+    return (model if quantization is not None else model.to(device)).eval()
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import DatakitError, StorageError, UsageError
 from datakit.core.hashing import json_digest, tree_digest
 from datakit.core.registry import suggest
@@ -231,4 +232,4 @@ def train_cell(
     if len(recipe.seeds) > 1:
         text += f" · seed {cell.seed}"
     listen(Event("train", cell.name, text, 1.0))
-    return Trained(cell, folder, (folder / "adapter_config.json").is_file(), fresh)
+    return Trained(cell, folder, is_adapter(folder), fresh)
