@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datakit.core.adapters import is_adapter
 from datakit.core.errors import ModelError, Unreachable
@@ -101,13 +101,21 @@ def load_tokenizer(folder: Path) -> Any:
     return found
 
 
-def load_model(folder: Path, *, dtype: Any, device: str = "cpu", quantization: Any = None) -> Any:
-    """The causal language model in a folder, in evaluation mode.
+def load_model(
+    folder: Path,
+    *,
+    dtype: Any,
+    device: str = "cpu",
+    architecture: Literal["causal", "masked"] = "causal",
+    quantization: Any = None,
+) -> Any:
+    """The language model in a folder, in evaluation mode.
 
     Args:
         folder: From :func:`find_model`.
         dtype: A torch dtype or its name.
         device: Where it is put.
+        architecture: A ``causal`` model, or a ``masked`` one (an encoder).
         quantization: A quantization config of transformers; it decides where the model is.
 
     Raises:
@@ -118,7 +126,8 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", quantization: A
     safetensors = require("safetensors", extra="train")
     try:
         with no_progress_bars():
-            model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+            model, loading = kind.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
                 trust_remote_code=False,
@@ -130,10 +139,13 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", quantization: A
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, safetensors.SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise
-        raise ModelError(f"not loadable as a causal language model ({_first_line(error)})", where=folder) from error
+        raise ModelError(
+            f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
+        ) from error
     if missing := sorted(loading["missing_keys"]):
         raise ModelError(
-            f"not a whole causal language model: {len(missing)} weights are missing, '{missing[0]}' first", where=folder
+            f"not a whole {architecture} language model: {len(missing)} weights are missing, '{missing[0]}' first",
+            where=folder,
         )
     return (model if quantization is not None else model.to(device)).eval()
 

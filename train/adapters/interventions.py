@@ -37,6 +37,11 @@ def intervene(model: Any, arm: Arm, method: Literal["loreft", "direft"]) -> Any:
     """
     from datakit.core.reft import ReftConfig, attach, blocks
 
+    if arm.objective != "sft":
+        raise TrainError(
+            f"adapter {method} changes prompts, and objective {arm.objective} has none to tell apart",
+            hint="Take objective sft, or adapter lora",
+        )
     wanted = {name: arm.options.get(name, default.value) for name, default in REFT_OPTIONS.items()}
     for name in ("first", "last"):
         if type(wanted[name]) is not int or wanted[name] < 0:

@@ -12,7 +12,7 @@ from datakit.core.adapters import base_name, is_adapter, lay_over, switched_off,
 from datakit.core.errors import ModelError
 from datakit.core.reft import Direft, Loreft, ReftConfig, attach, orthonormal_rows, prompts, read
 from train import Arm, TrainError, fit
-from train.adapters.interventions import prompt_spans
+from train.adapters.interventions import intervene, prompt_spans
 from train.data import collate
 
 IDS = torch.tensor([[256, 10, 20, 30, 40, 50, 60, 70]])
@@ -233,3 +233,8 @@ def test_an_option_of_nobody_is_refused_when_the_arm_is_read():
         Arm(adapter="loreft", options={"positions": 3})
     with pytest.raises(ValueError, match=r"adapter 'lora' has no 'first'; it has none"):
         Arm(options={"first": 3})
+
+
+def test_objectives_without_a_prompt_are_refused(model):
+    with pytest.raises(TrainError, match="adapter direft changes prompts, and objective dpo has none"):
+        intervene(model, Arm(adapter="direft", objective="dpo"), "direft")
