@@ -64,7 +64,7 @@ def command(
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
-      $ datakit train runs/support -m pocket --adapter loreft --option first=4 --steps 9 -o reft
+      $ datakit train runs/support -m pocket --adapter loreft --steps 9 -o reft
     """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
