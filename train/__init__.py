@@ -2,7 +2,7 @@
 
 from train.config import Arm, Every, Replay
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
+from train.events import Checked, Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
 from train.loop import Probe
 from train.merge import merge_adapter
@@ -11,6 +11,7 @@ from train.prepare import Prepared, prepare
 
 __all__ = [
     "Arm",
+    "Checked",
     "Diverged",
     "Event",
     "Every",

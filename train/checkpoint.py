@@ -14,9 +14,11 @@ from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
 from train.callbacks.keep import CHECKPOINTS
+from train.checks.vocabulary import check_saved_vocabulary
 from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
+from train.preflight import check_stops
 
 __all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
 
@@ -103,6 +105,10 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
     _set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
         adapter.save(model, folder)
+    if stops:
+        check_stops(model.generation_config, stops)
+    if adapter.trains_base and model.can_generate():
+        check_saved_vocabulary(model, folder)
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)

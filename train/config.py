@@ -78,6 +78,8 @@ class Arm(BaseModel):
         weight_decay: AdamW's, on matrices only; 0 as in Tulu 3.
         clip: Largest norm of the gradient; null for no clipping.
         max_length: Longest row in tokens, longer ones lose their end; 2,048 or what the model holds.
+        max_truncated: Share of the training rows that may be longer than that; more is refused.
+        resize_vocabulary: Let the model grow to the tokenizer's added tokens; ``full`` only.
         precision: ``bfloat16`` computes in bfloat16 while what is trained stays float32; ``auto`` takes it on a GPU
             that has it and float32 everywhere else.
         replay: General data to mix in.
@@ -107,6 +109,8 @@ class Arm(BaseModel):
     weight_decay: float = Field(default=0.0, ge=0)
     clip: Rate | None = 1.0
     max_length: Annotated[int, Field(ge=2)] | None = None
+    max_truncated: float = Field(default=0.1, ge=0, le=1)
+    resize_vocabulary: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     replay: Replay | None = None
     checkpoints: Count | Every | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Event", "Finished", "Preflight", "Progress", "Started", "StepDone", "Validated"]
+__all__ = ["Checked", "Event", "Finished", "Preflight", "Progress", "Started", "StepDone", "Validated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,21 @@ class Preflight:
     truncated: int
     dropped: int
     max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One check was made; what must not be has ended the training with an error instead.
+
+    Attributes:
+        check: Its name.
+        passed: Nothing is to be said.
+        text: What was looked at, or what is wrong.
+    """
+
+    check: str
+    passed: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +116,5 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | StepDone | Validated | Finished
+Event = Preflight | Checked | Started | StepDone | Validated | Finished
 Progress = Callable[[Event], None]

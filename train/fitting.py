@@ -19,14 +19,18 @@ from datakit.core.storage import storage_errors
 from train.adapters import Adapter, adapter_named
 from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
+from train.checks import Finding
+from train.checks.movement import Movement
+from train.checks.sums import check_start, check_sums, few_rows
+from train.checks.vocabulary import fit_vocabulary
 from train.config import Arm
 from train.data import Encoded, Stream, batches
 from train.errors import TrainError
-from train.events import Event, Finished, Preflight, Progress, Started
+from train.events import Checked, Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, Training, computing, memory_errors, run_steps
 from train.manifest import Facts, data_digest
 from train.objectives import Drawing, Objective, Referring, objective_of, parts
-from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
+from train.preflight import check_changed, check_trainable, fingerprint
 from train.prepare import Prepared, prepare
 
 __all__ = ["TrainResult", "fit"]
@@ -127,7 +131,8 @@ def _train(
 
     bfloat16 = _computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
+    findings = list(ready.findings)
+    model = _load(arm, adapter, objective, ready, name, findings, bfloat16=bfloat16)
     before = fingerprint(model)
     ready = _referred(arm, objective, ready, model, bfloat16=bfloat16)
     stream = Stream(
@@ -139,6 +144,13 @@ def _train(
         draw=objective.draw if isinstance(objective, Drawing) else None,
     )
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+
+    def tell(finding: Finding) -> None:
+        facts.checks.append(finding)
+        report(Checked(finding.check, finding.passed, finding.text))
+
+    for finding in [*findings, *_looked_at(objective, ready, model, bfloat16=bfloat16)]:
+        tell(finding)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
     training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
@@ -147,7 +159,8 @@ def _train(
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
-        journal = run_steps(training, probe=probe, callbacks=[keeper], report=report)
+        movement = Movement(before, facts.steps, tell)
+        journal = run_steps(training, probe=probe, callbacks=[movement, keeper], report=report)
         check_changed(before, model)
         save(
             model,
@@ -172,6 +185,15 @@ def _train(
         total_parameters=facts.total_parameters,
         history=journal.history,
     )
+
+
+def _looked_at(objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> list[Finding]:
+    """What a few short rows say of the model that is trained."""
+    rows = few_rows(ready.train.rows, objective)
+    with computing(model, bfloat16=bfloat16):
+        sums = check_sums(model, objective, rows, pad=ready.pad, rounded=bfloat16)
+        start = check_start(model, objective, rows, pad=ready.pad)
+    return [sums] if start is None else [sums, start]
 
 
 def _referred(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
@@ -207,7 +229,16 @@ def _training(
     )
 
 
-def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
+def _load(
+    arm: Arm,
+    adapter: Adapter,
+    objective: Objective,
+    ready: Prepared,
+    name: str,
+    findings: list[Finding],
+    *,
+    bfloat16: bool,
+) -> Any:
     """The model to train, on its device."""
     import torch
 
@@ -221,7 +252,8 @@ def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, nam
         base = load(ready.folder, dtype)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
     rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows]
-    check_vocabulary(base, ready.tokenizer, parts(rows))
+    grow = arm.resize_vocabulary
+    findings.append(fit_vocabulary(base, ready.tokenizer, parts(rows), grow=grow, adapter=adapter))
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest, file_digest
 from train.callbacks.keep import CHECKPOINTS
+from train.checks import Finding
 from train.config import Arm
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Facts:
         max_length: Longest row in tokens.
         stop_tokens: Ids that end an answer.
         base_bytes: Of the base's weights on disk: what a full copy takes.
+        checks: What was checked; what is found later is added.
     """
 
     arm: Arm
@@ -62,6 +64,7 @@ class Facts:
     max_length: int
     stop_tokens: list[int]
     base_bytes: int = 0
+    checks: list[Finding] = field(default_factory=list)
 
 
 def data_digest(files: Mapping[str, list[Path]]) -> str:
@@ -108,6 +111,7 @@ def manifest(facts: Facts, journal: Journal, *, folder: Path, peak_memory: int |
         "device": facts.device,
         "precision": facts.precision,
         "versions": _versions(),
+        "checks": [asdict(finding) for finding in facts.checks],
         "checkpoints": _kept(folder / CHECKPOINTS),
         "history": journal.history,
     }

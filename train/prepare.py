@@ -9,13 +9,15 @@ from typing import Any
 
 from datakit.core.chat import ChatSettings, ends_turn
 from datakit.core.checkpoint import find_model, load_tokenizer
+from train.checks import Finding
+from train.checks.rendering import check_prefix, check_turns, sampled
 from train.config import Arm
 from train.data import Encoded, find_files, read_files
 from train.encoder import Encoder
 from train.errors import TrainError
 from train.models import longest_length
 from train.objectives import objective_of, parts
-from train.preflight import check_rows, segments, stop_tokens
+from train.preflight import check_rows, check_truncated, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]
 
@@ -33,6 +35,7 @@ class Prepared:
         files: The files by role.
         max_length: Longest row in tokens.
         stop_tokens: Ids that end an answer; none where the objective trains no answers.
+        findings: Of the checks that need no model.
     """
 
     folder: Path
@@ -43,6 +46,7 @@ class Prepared:
     files: Mapping[str, list[Path]]
     max_length: int
     stop_tokens: list[int]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -92,13 +96,20 @@ def prepare(
 
     files = {**find_files(data), "replay": _replay_files(arm, replay or {})}
     encoded = {}
+    findings: list[Finding] = []
     for role, paths in files.items():
         plain = role == "replay"
         encoder = Encoder(tokenizer, chat, end, max_length, plain_text=plain)
-        encoded[role] = objective.encode(read_files(paths, columns=objective.columns), encoder) if paths else Encoded()
+        table = read_files(paths, columns=objective.columns) if paths else None
+        encoded[role] = Encoded() if table is None else objective.encode(table, encoder)
         check_rows(parts(encoded[role].rows), tokenizer, end_ids=() if plain else end_ids)
         if role != "validation" and paths:
             _check_some(role, encoded[role], paths[0], max_length)
+        if role == "train" and table is not None:
+            findings.append(check_truncated(encoded[role], max_length, most=arm.max_truncated))
+            if objective.answers:
+                rows = sampled(table)
+                findings += [check_prefix(rows, encoder), check_turns(rows, encoder)]
     return Prepared(
         folder=folder,
         tokenizer=tokenizer,
@@ -108,6 +119,7 @@ def prepare(
         files=files,
         max_length=max_length,
         stop_tokens=stops,
+        findings=tuple(findings),
     )
 
 

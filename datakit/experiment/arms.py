@@ -111,12 +111,14 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> TrainResult:
-    from train import Preflight, StepDone, fit
+    from train import Checked, Preflight, StepDone, fit
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
             text = f"{cell.name:<12} step {event.step} of {event.steps} · loss {event.loss:.3f}"
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
+        elif isinstance(event, Checked) and not event.passed:
+            listen(Event("train", cell.name, f"{cell.arm:<12} note: {event.text}"))
         elif isinstance(event, Preflight) and shows_rows:
             for pieces in event.rows:
                 listen(Event("train", "rows", _preview(pieces)))

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ class Plan:
         unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
         defaults: Key, value and reason of what the recipe leaves open.
         needs: What comes from the hub or the package index, and whether it was here before.
+        checks: What was checked before and in the measured steps: arm, name of the check, whether it passed, words.
     """
 
     built: BuildResult
@@ -63,6 +64,7 @@ class Plan:
     unchanged_passes: float | None
     defaults: Sequence[tuple[str, str, str]]
     needs: Sequence[Need] = ()
+    checks: Sequence[tuple[str, str, bool, str]] = ()
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class _Measured:
     seconds: float = 0.0
     memory: int = 0
     disk: int = 0
+    checks: list[tuple[str, str, bool, str]] = field(default_factory=list)
 
 
 def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layout]]:
@@ -85,15 +88,17 @@ def _measure_training(
 ) -> _Measured:
     """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
-    from train import Event, Preflight, fit
+    from train import Checked, Event, Preflight, fit
 
     total = _Measured()
     for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
         steps = 0
 
-        def heard(event: Event) -> None:
+        def heard(event: Event, name: str = name) -> None:
             if isinstance(event, Preflight) and not total.preview:
                 total.preview = event.rows
+            elif isinstance(event, Checked):
+                total.checks.append((name, event.check, event.passed, event.text))
 
         planned = arm.grid()
         short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
@@ -222,4 +227,5 @@ def _check(recipe: Recipe) -> Plan:
             unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
             defaults=_defaults(recipe),
             needs=wants,
+            checks=measured.checks,
         )
