@@ -5,7 +5,7 @@ from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Checked, Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
 from train.loop import Probe
-from train.merge import merge_adapter
+from train.merge import can_merge, check_merged, merge_adapter, merge_measured
 from train.preflight import marked
 from train.prepare import Prepared, prepare
 
@@ -27,8 +27,11 @@ __all__ = [
     "TrainError",
     "TrainResult",
     "Validated",
+    "can_merge",
+    "check_merged",
     "fit",
     "marked",
     "merge_adapter",
+    "merge_measured",
     "prepare",
 ]

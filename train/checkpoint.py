@@ -20,7 +20,7 @@ from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
 from train.preflight import check_stops
 
-__all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
+__all__ = ["TOKENIZER_FILES", "check_output", "save", "set_stop_tokens", "write_weights"]
 
 MANIFEST = "train.json"
 TOKENIZER_FILES = (
@@ -102,7 +102,7 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
         stops: Ids that end an answer.
         dtype: Of the saved weights of a full model.
     """
-    _set_stop_tokens(model, stops)
+    set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
         adapter.save(model, folder)
     if stops:
@@ -148,7 +148,7 @@ def _system_errors() -> Iterator[None]:
         raise
 
 
-def _set_stop_tokens(model: Any, stops: list[int]) -> None:
+def set_stop_tokens(model: Any, stops: list[int]) -> None:
     """Generation stops at the trained end of turn too: a base model's config often knows its EOS token only."""
     settings = getattr(model, "generation_config", None)
     if settings is None or not stops:  # an encoder generates nothing, and plain text has no turns to end

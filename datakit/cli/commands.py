@@ -47,5 +47,6 @@ COMMANDS: dict[str, CommandEntry] = {
     "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),
     "curve": CommandEntry("Model", "curve", "Gain and forgetting over checkpoints or number of examples."),
     "recover": CommandEntry("Model", "recover", "Say whether a lost skill is gone or only hidden."),
+    "export": CommandEntry("Model", "export", "Write an arm as it is shipped, checked and evaluated again."),
     "suites": CommandEntry("Model", "suites", "List the suites there are, or the tasks of one."),
 }

@@ -88,7 +88,7 @@ def _measure_training(
 ) -> _Measured:
     """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
-    from train import Checked, Event, Preflight, fit
+    from train import Checked, Event, Preflight, can_merge, check_merged, fit
 
     total = _Measured()
     for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
@@ -124,6 +124,10 @@ def _measure_training(
         total.seconds += result.seconds / result.steps * steps * len(recipe.seeds)
         total.memory = max(total.memory, int(record.get("peak_memory") or 0))
         total.disk += int(record["bytes"]) * len(recipe.seeds)
+        if can_merge(output):
+            off = check_merged(model, output)
+            text = f"folded into its base in float32 no logit differs by more than {off:.1g}"
+            total.checks.append((name, "merge", True, text))
         shutil.rmtree(output)
     total.memory = total.memory or _resident_peak()
     return total
