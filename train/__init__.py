@@ -4,6 +4,7 @@ from train.config import Arm, Every
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
+from train.interpolate import interpolate_weights
 from train.loop import Probe
 from train.merge import merge_adapter
 from train.preflight import marked
@@ -31,6 +32,7 @@ __all__ = [
     "TrainResult",
     "Validated",
     "fit",
+    "interpolate_weights",
     "marked",
     "merge_adapter",
     "prepare",
