@@ -122,7 +122,7 @@ def _weights(source: Path, base: Path, folder: Path, listen: Listener) -> float 
 
     difference = None
     if is_adapter(source) and can_merge(source):
-        listen(Event("export", "merge", "folding the adapter into its base, in float32", final=False))
+        listen(Event("plan", "merge", "folding the adapter into its base, in float32", final=False))
         made = folder / "merged"
         difference = merge_measured(base, source, made)
         for file in made.iterdir():
