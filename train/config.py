@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
+from train.backends import LENGTH, Backend, backend_named, read_choice
 from train.objectives import OBJECTIVES
 
 __all__ = ["Arm", "Every", "Replay"]
@@ -50,6 +51,8 @@ class Arm(BaseModel):
 
     Attributes:
         objective: What is learnt: ``sft`` (default), the answers; other names come from ``train.objectives``.
+        backend: Who trains: ``native`` (default), our own loop; ``command``, ``mock``, or a name from ``train.backends``;
+            with settings as ``{command: {run: ...}}``.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
         rank: LoRA's rank; 16.
@@ -76,6 +79,7 @@ class Arm(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     objective: str = "sft"
+    backend: str | dict[str, dict[str, Any]] = "native"
     adapter: str = "lora"
     rank: Count | None = None
     alpha: Rate | None = None
@@ -104,6 +108,9 @@ class Arm(BaseModel):
         name = given.get("adapter", "lora")
         if not isinstance(name, str) or name not in ADAPTERS.names():
             raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        backend, _ = read_choice(given.get("backend", "native"))
+        if backend != "native":
+            _refuse_ignored(backend, given)
         objective = given.get("objective", "sft")
         if not isinstance(objective, str) or objective not in OBJECTIVES.names():
             raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
@@ -119,6 +126,18 @@ class Arm(BaseModel):
             defaults["epochs"] = 3.0
         return {**defaults, **given}
 
+    @model_validator(mode="after")
+    def _trainable(self) -> Arm:
+        name, settings = self.chosen_backend
+        if name != "native" and (reason := backend_named(name).check(self, settings)):
+            raise ValueError(f"backend {name}: {reason}")
+        return self
+
+    @property
+    def chosen_backend(self) -> tuple[str, Any]:
+        """The backend's name and its settings, defaults filled in."""
+        return read_choice(self.backend)
+
     def grid(self) -> list[Arm]:
         """All combinations of the lists, each a concrete arm; learning rates vary slowest. ``[self]`` without lists."""
         rates = self.learning_rate if isinstance(self.learning_rate, list) else [self.learning_rate]
@@ -132,3 +151,14 @@ class Arm(BaseModel):
     def is_grid(self) -> bool:
         """Whether a choice is still to be made, on validation loss alone."""
         return isinstance(self.learning_rate, list) or isinstance(self.steps, list)
+
+
+def _refuse_ignored(name: str, given: Mapping[str, Any]) -> None:
+    """An arm may only set what its backend follows: anything else would be ignored in silence."""
+    backend: Backend = backend_named(name)
+    if backend.follows is None:
+        return
+    own = adapter_named(given.get("adapter", "lora")).defaults if backend.loads else ()
+    known = LENGTH | backend.follows | {*own}
+    if ignored := [key for key in given if key in Arm.model_fields and key not in known]:
+        raise ValueError(f"{ignored[0]}: backend '{name}' does not follow this setting")

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from datakit.core.chat import ChatSettings
-from datakit.core.checkpoint import load_model, stored_dtype
+from datakit.core.checkpoint import empty_model, load_model, stored_dtype
 from datakit.core.hashing import tree_digest
 from datakit.core.require import require
 from datakit.core.storage import storage_errors
 from train.adapters import Adapter, adapter_named
+from train.backends import Job
+from train.backends.handing import hand_over
 from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
@@ -23,7 +25,7 @@ from train.data import Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, Training, memory_errors, run_steps
-from train.manifest import Facts, data_digest
+from train.manifest import Course, Facts, data_digest
 from train.objectives import objective_named
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
@@ -38,7 +40,7 @@ class TrainResult:
     Attributes:
         folder: Where the weights or the adapter lie, with train.json.
         validation_loss: Mean nats per trained token after the last step; None without a validation split.
-        train_loss: The same over the last epoch of training.
+        train_loss: The same over the last epoch of training; None where a backend did not tell.
         steps: Optimizer steps.
         seconds: Of training, without loading, validation and saving.
         trained_tokens: Tokens trained.
@@ -49,7 +51,7 @@ class TrainResult:
 
     folder: Path
     validation_loss: float | None
-    train_loss: float
+    train_loss: float | None
     steps: int
     seconds: float
     trained_tokens: int
@@ -70,6 +72,7 @@ def fit(
     probe: Probe | None = None,
     progress: Progress | None = None,
     offline: bool = False,
+    imports: Path | None = None,
 ) -> TrainResult:
     """Trains one concrete arm and writes a model folder, whole or not at all.
 
@@ -88,6 +91,8 @@ def fit(
             returns goes into the history. It sees the model in eval mode and must leave its weights alone.
         progress: Receives events (:mod:`train.events`).
         offline: Never ask the Hub.
+        imports: Where the user's own modules lie, such as a reward function: the recipe's folder. The current one by
+            default.
 
     Raises:
         TrainError: A model, row or setting that cannot be used.
@@ -107,7 +112,61 @@ def fit(
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         lost = len(ready.train.dropped)
         report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
+        if arm.chosen_backend[0] != "native":
+            if probe is not None:
+                raise TrainError("a probe looks at our own loop; this arm has another backend")
+            work = (output, log, imports or Path())
+            return _hand_over(arm, ready, str(model), *work, chat=chat, seed=seed, report=report)
         return _train(arm, ready, str(model), output, log, chat=chat, seed=seed, probe=probe, report=report)
+
+
+def _hand_over(
+    arm: Arm,
+    ready: Prepared,
+    name: str,
+    output: Path,
+    log: Path,
+    imports: Path,
+    *,
+    chat: ChatSettings,
+    seed: int,
+    report: Callable[[Event], None],
+) -> TrainResult:
+    """Another backend trains the same rows in the same order."""
+    import torch
+
+    backend, settings = arm.chosen_backend
+    bfloat16, adapter = _computes_in_bfloat16(arm), adapter_named(arm.adapter)
+    stream = _stream(arm, ready, seed)
+    stored = getattr(torch, stored_dtype(ready.folder))
+
+    def write(model: Any, folder: Path) -> None:
+        write_weights(model, adapter, base=ready.folder, folder=folder, stops=ready.stop_tokens, dtype=stored)
+
+    with torch.device("meta"):
+        shape = adapter.apply(empty_model(ready.folder), arm)
+    facts = _facts(arm, ready, shape, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+    report(_started(facts))
+    job = Job(
+        arm=arm,
+        settings=settings,
+        ready=ready,
+        name=name,
+        chat=chat,
+        seed=seed,
+        steps=facts.steps,
+        stream=stream,
+        bfloat16=bfloat16,
+        work=output.with_name(f".{output.name}.work"),
+        log=output.with_name(f"{output.name}.{backend}.log"),
+        imports=imports,
+        load=lambda: _load(arm, adapter, ready, name, bfloat16=bfloat16),
+        write=write,
+        report=report,
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts, course = hand_over(backend, job, facts, output=output, log=log, device=device, report=report)
+    return _result(output, facts, course)
 
 
 def _train(
@@ -128,13 +187,7 @@ def _train(
     adapter = adapter_named(arm.adapter)
     model = _load(arm, adapter, ready, name, bfloat16=bfloat16)
     before = fingerprint(model)
-    stream = Stream(
-        ready.train.rows,
-        replay=ready.replay.rows,
-        share=arm.replay.share if arm.replay else 0.0,
-        rows_per_step=arm.batch_size * arm.accumulate,
-        seed=seed,
-    )
+    stream = _stream(arm, ready, seed)
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
@@ -158,6 +211,20 @@ def _train(
             checkpoints=keeper.folder,
         )
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
+    return _result(output, facts, journal)
+
+
+def _stream(arm: Arm, ready: Prepared, seed: int) -> Stream:
+    return Stream(
+        ready.train.rows,
+        replay=ready.replay.rows,
+        share=arm.replay.share if arm.replay else 0.0,
+        rows_per_step=arm.batch_size * arm.accumulate,
+        seed=seed,
+    )
+
+
+def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
     return TrainResult(
         folder=output,
         validation_loss=journal.validation_loss,
@@ -216,7 +283,7 @@ def _facts(
         steps_per_epoch=stream.steps_per_epoch,
         trainable_parameters=trainable,
         total_parameters=total,
-        device=torch.cuda.get_device_name() if model.device.type == "cuda" else "cpu",
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         precision="bfloat16" if bfloat16 else "float32",
         max_length=ready.max_length,
         stop_tokens=ready.stop_tokens,

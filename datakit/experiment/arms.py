@@ -133,6 +133,7 @@ def _fit(
         replay=replay,
         offline=recipe.offline,
         progress=heard,
+        imports=recipe.folder,
     )
 
 
