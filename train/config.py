@@ -51,7 +51,7 @@ class Arm(BaseModel):
 
     Attributes:
         objective: What is learnt: ``sft`` (default), the answers; other names come from ``train.objectives``.
-        backend: Who trains: ``native`` (default), our own loop; ``command``, ``mock``, or a name from ``train.backends``;
+        backend: Who trains: ``native`` (default), our own loop, ``command``, ``mock``, or of ``train.backends``;
             with settings as ``{command: {run: ...}}``.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
