@@ -64,7 +64,7 @@ def command(
     \b
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
-      $ datakit train runs/support -m pocket --backend mock -B size=0.05 --steps 1 -o mocked
+      $ datakit train runs/support -m pocket --backend mock -B size=0.1 -o mocked
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
     """
     from datakit.cli.console import console, print_json
