@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
 from train.backends import LENGTH, Backend, backend_named, read_choice
-from train.objectives import OBJECTIVES
+from train.backends.rewards import reward_digest
+from train.objectives import OBJECTIVES, objective_named
 
 __all__ = ["Arm", "Every", "Replay"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
+OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
 
 
@@ -50,8 +53,17 @@ class Arm(BaseModel):
     """One way to train. Everything but the adapter has a default.
 
     Attributes:
-        objective: What is learnt: ``sft`` (default), the answers; other names come from ``train.objectives``.
-        backend: Who trains: ``native`` (default), our own loop, ``command``, ``mock``, or of ``train.backends``;
+        objective: What is learnt: ``sft`` (default), the answers; ``text``, plain text (continued pre-training);
+            ``mlm``, plain text with hidden words, for encoders; ``dpo`` and ``orpo``, to prefer the better of two
+            answers. Other names come from the entry-point group ``train.objectives``.
+        turns: Which assistant turns ``sft`` trains: the ``last`` (default), or ``all``.
+        turn_weights: Weight of the last assistant turn's tokens, of the one before it, and so on; the last number holds
+            for all turns further back.
+        beta: What preference counts: ``dpo``'s per nat of advantage over the start model, ``orpo``'s of the odds
+            ratio; .1.
+        masked: Share of the tokens that ``mlm`` hides; .15.
+        backend: Who trains: ``native`` (default), our own loop, ``trl``, ``command``, ``mock``, or another name from
+            the entry-point group ``train.backends``;
             with settings as ``{command: {run: ...}}``.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
@@ -79,6 +91,10 @@ class Arm(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     objective: str = "sft"
+    turns: Literal["last", "all"] | None = None
+    turn_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    beta: Rate | None = None
+    masked: Annotated[float, Field(gt=0, lt=1)] | None = None
     backend: str | dict[str, dict[str, Any]] = "native"
     adapter: str = "lora"
     rank: Count | None = None
@@ -115,6 +131,11 @@ class Arm(BaseModel):
         if not isinstance(objective, str) or objective not in OBJECTIVES.names():
             raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
         defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
+        options = objective_named(objective).options
+        foreign = [key for key in OBJECTIVE_OPTIONS if key in given and key not in options]
+        if foreign:
+            raise ValueError(f"{foreign[0]}: objective '{objective}' has no such setting")
+        defaults |= options
         foreign = [key for key in ADAPTER_OPTIONS if key in given and key not in defaults]
         if foreign:
             raise ValueError(f"{foreign[0]}: adapter '{name}' has no such setting")
@@ -137,6 +158,23 @@ class Arm(BaseModel):
     def chosen_backend(self) -> tuple[str, Any]:
         """The backend's name and its settings, defaults filled in."""
         return read_choice(self.backend)
+
+    def _consistent(self) -> Arm:
+        if self.turn_weights is not None and self.turns != "all":
+            raise ValueError("turn_weights: they need turns: all")
+        if self.turn_weights is not None and not self.turn_weights[0]:
+            raise ValueError("turn_weights: the last turn's weight, the first of the list, has to be above 0")
+        if self.replay is not None and objective_named(self.objective).rows == "pairs":
+            raise ValueError(
+                f"replay: objective '{self.objective}' learns from pairs, general text cannot stand among them"
+            )
+        return self
+
+    def modules_digest(self, folder: Path) -> str:
+        """Hash of the user's own code that this arm is trained with: a reward beside the recipe; "" without any."""
+        _, settings = self.chosen_backend
+        reward = getattr(settings, "reward", None)
+        return reward_digest(reward, folder) if isinstance(reward, str) else ""
 
     def grid(self) -> list[Arm]:
         """All combinations of the lists, each a concrete arm; learning rates vary slowest. ``[self]`` without lists."""

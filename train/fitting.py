@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,12 +21,12 @@ from train.backends.handing import hand_over
 from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
-from train.data import Stream, batches
+from train.data import Encoded, Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
-from train.loop import Probe, Training, memory_errors, run_steps
+from train.loop import Probe, Training, computing, memory_errors, run_steps
 from train.manifest import Course, Facts, data_digest
-from train.objectives import objective_named
+from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 
@@ -136,15 +136,16 @@ def _hand_over(
     import torch
 
     backend, settings = arm.chosen_backend
-    bfloat16, adapter = _computes_in_bfloat16(arm), adapter_named(arm.adapter)
-    stream = _stream(arm, ready, seed)
+    bfloat16 = _computes_in_bfloat16(arm)
+    adapter, objective = adapter_named(arm.adapter), objective_of(arm)
+    stream = _stream(arm, objective, ready, seed)
     stored = getattr(torch, stored_dtype(ready.folder))
 
     def write(model: Any, folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=ready.stop_tokens, dtype=stored)
 
     with torch.device("meta"):
-        shape = adapter.apply(empty_model(ready.folder), arm)
+        shape = adapter.apply(empty_model(ready.folder, architecture=objective.architecture), arm)
     facts = _facts(arm, ready, shape, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
     report(_started(facts))
     job = Job(
@@ -160,7 +161,7 @@ def _hand_over(
         work=output.with_name(f".{output.name}.work"),
         log=output.with_name(f"{output.name}.{backend}.log"),
         imports=imports,
-        load=lambda: _load(arm, adapter, ready, name, bfloat16=bfloat16),
+        load=lambda: _load(arm, adapter, objective, ready, name, bfloat16=bfloat16),
         write=write,
         report=report,
     )
@@ -184,14 +185,15 @@ def _train(
     import torch
 
     bfloat16 = _computes_in_bfloat16(arm)
-    adapter = adapter_named(arm.adapter)
-    model = _load(arm, adapter, ready, name, bfloat16=bfloat16)
+    adapter, objective = adapter_named(arm.adapter), objective_of(arm)
+    model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
     before = fingerprint(model)
-    stream = _stream(arm, ready, seed)
+    ready = _referred(arm, objective, ready, model, bfloat16=bfloat16)
+    stream = _stream(arm, objective, ready, seed)
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
-    training = _training(arm, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
+    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
@@ -214,13 +216,14 @@ def _train(
     return _result(output, facts, journal)
 
 
-def _stream(arm: Arm, ready: Prepared, seed: int) -> Stream:
+def _stream(arm: Arm, objective: Objective, ready: Prepared, seed: int) -> Stream:
     return Stream(
         ready.train.rows,
         replay=ready.replay.rows,
         share=arm.replay.share if arm.replay else 0.0,
         rows_per_step=arm.batch_size * arm.accumulate,
         seed=seed,
+        draw=objective.draw if isinstance(objective, Drawing) else None,
     )
 
 
@@ -238,30 +241,47 @@ def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
     )
 
 
-def _training(arm: Arm, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool) -> Training:
-    objective = objective_named(arm.objective)
-    pad = ready.stop_tokens[0]
+def _referred(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
+    """The data with what the start model says of it, where the objective compares with that."""
+    if not isinstance(objective, Referring):
+        return ready
+
+    def asked(data: Encoded) -> Encoded:
+        with computing(model, bfloat16=bfloat16):
+            return replace(data, rows=objective.refer(model, data.rows, batch_size=arm.batch_size, pad=ready.pad))
+
+    model.eval()
+    ready = replace(ready, train=asked(ready.train), validation=asked(ready.validation))
+    model.train()
+    return ready
+
+
+def _training(
+    arm: Arm, objective: Objective, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool
+) -> Training:
+    validation = validation_rows(objective, ready.validation.rows)
     return Training(
         model,
         objective,
         stream,
-        batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad, collate=objective.collate),
+        batches(validation, batch_size=arm.batch_size, pad=ready.pad, collate=objective.collate),
         arm,
         steps=steps,
-        pad=pad,
+        pad=ready.pad,
         bfloat16=bfloat16,
     )
 
 
-def _load(arm: Arm, adapter: Adapter, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
+def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
     """The model to train, on its device."""
     import torch
 
     # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
     dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype=dtype)
+    base = load_model(ready.folder, dtype=dtype, architecture=objective.architecture)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
+    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows]
+    check_vocabulary(base, ready.tokenizer, parts(rows))
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 
 

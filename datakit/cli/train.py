@@ -14,7 +14,8 @@ __all__ = ["command"]
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
-@click.option("--backend", default="native", show_default=True, help="Who trains: native, command, mock.")
+@click.option("--objective", help="What is learnt: sft, text, mlm, dpo, orpo.  [default: sft]")
+@click.option("--backend", default="native", show_default=True, help="Who trains: native, trl, command, mock.")
 @click.option(
     "--backend-option", "-B", multiple=True, metavar="KEY=VALUE", help="A setting of the backend; repeatable."
 )
@@ -57,7 +58,7 @@ def command(
     """Train one arm on a dataset that `datakit build` made.
 
     DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
-    prompts' are not; three rows show which before the first step.
+    prompts' are not (with --objective text every token is); three rows show which before the first step.
 
     With --backend another library or program trains the same rows; what it wrote is checked in the same way.
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from datakit.core.storage import read_json
+from datakit.core.example import Example, Message, to_table
+from datakit.core.storage import read_json, write_table
 from train import Arm, Diverged, TrainError, fit
 
 pytest.importorskip("trl")
@@ -48,9 +49,43 @@ def test_sft_has_the_loss_curve_of_our_own_loop(adapter, model_folder, dataset, 
     assert (np.random.get_state()[1] == numbers).all()
 
 
+@pytest.fixture
+def preferences(tmp_path):
+    folder = tmp_path / "preferences"
+    for split, numbers in (("train", range(8)), ("validation", range(8, 11))):
+        rows = [
+            Example(
+                id=f"row{number}",
+                group=f"row{number}",
+                source="t",
+                origin=f"t:{number}",
+                messages=(Message("user", f"number {number}?"), Message("assistant", f"it is {number}")),
+                rejected=(Message("assistant", f"no {'idea' * (number % 3 + 1)}"),),
+            )
+            for number in numbers
+        ]
+        write_table(folder / f"{split}-00000.parquet", to_table(rows))
+    return folder
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_dpo_has_the_loss_curve_of_our_own_loop(adapter, model_folder, preferences, tmp_path):
+    settings = {**CURVE, "adapter": adapter, "objective": "dpo", "beta": 0.3}
+    found = [
+        fit(Arm(backend=backend, **settings), model=model_folder, data=preferences, output=tmp_path / backend, seed=3)
+        for backend in ("native", "trl")
+    ]
+    ours, theirs = found
+    assert losses(theirs)[0] == pytest.approx(np.log(2), abs=1e-5)
+    assert losses(theirs) == pytest.approx(losses(ours), rel=1e-3)
+    assert losses(ours)[-1] < losses(ours)[0] - 0.1
+    assert theirs.validation_loss == pytest.approx(ours.validation_loss, rel=1e-3)
+    assert [entry["rewards_margins"] for entry in theirs.history[:-1]][-1] > 0.1
+
+
 def test_a_training_that_diverges_says_so(model_folder, dataset, tmp_path):
     arm = Arm(adapter="full", backend="trl", learning_rate=1e30, steps=4, batch_size=8, clip=None, warmup=0.0)
-    with pytest.raises(Diverged, match="learning rate 1e"):
+    with pytest.raises(Diverged, match=r"(loss|gradient) became nan at step \d of 4 \(learning rate"):
         fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -84,7 +119,13 @@ def rewards(tmp_path):
 def online(trainer: str, reward: str = "rewards:high", steps: int = 8, **settings) -> Arm:
     own = {"trainer": trainer, "reward": reward, "completions": 8, "max_completion": 8}
     return Arm(
-        adapter="full", backend={"trl": {**own, **settings}}, steps=steps, batch_size=32, learning_rate=3e-3, warmup=0.0
+        adapter="full",
+        backend={"trl": {**own, **settings}},
+        steps=steps,
+        batch_size=32,
+        learning_rate=1e-2,
+        warmup=0.0,
+        schedule="constant",
     )
 
 
@@ -92,14 +133,14 @@ def online(trainer: str, reward: str = "rewards:high", steps: int = 8, **setting
 @pytest.mark.parametrize("trainer", ["grpo", "rloo"])
 def test_the_mean_reward_rises(trainer, model_folder, dataset, tmp_path, rewards):
     result = fit(
-        online(trainer, steps=12), model=model_folder, data=dataset(), output=tmp_path / "out", imports=rewards, seed=1
+        online(trainer, steps=16), model=model_folder, data=dataset(), output=tmp_path / "out", imports=rewards, seed=1
     )
     rewarded = [entry["reward"] for entry in result.history if "reward" in entry]
-    assert len(rewarded) == 12
+    assert len(rewarded) == 16
     assert np.mean(rewarded[-3:]) > np.mean(rewarded[:3]) + 0.1
     record = read_json(result.folder / "train.json")
     assert record["arm"]["backend"]["trl"]["reward"] == "rewards:high"
-    assert record["trained_tokens"] > 12 * 32
+    assert record["trained_tokens"] > 16 * 32
     assert record["validation_loss"] == result.validation_loss > 0
 
 

@@ -129,7 +129,7 @@ def _llamafactory(job: Job, files: Files) -> dict[str, Any]:
         "finetuning_type": arm.adapter,
         "dataset": "train",
         "dataset_dir": str(files.data),
-        "mask_history": True,
+        "mask_history": arm.turns != "all",
         "cutoff_len": job.ready.max_length,
         "output_dir": str(files.output),
         "per_device_train_batch_size": arm.batch_size,

@@ -14,7 +14,7 @@ from train.backends.written import Written, examine
 from train.checkpoint import MANIFEST, copy_tokenizer, same_modes
 from train.events import Event, Finished, Validated
 from train.manifest import FORMAT, Facts, card, manifest
-from train.objectives import objective_named
+from train.objectives import objective_of
 
 __all__ = ["hand_over"]
 
@@ -41,7 +41,7 @@ def hand_over(
     try:
         with atomic_directory(output) as folder:
             outcome = backend_named(backend).train(job, folder)
-            objective = objective_named(job.arm.objective)
+            objective = objective_of(job.arm)
             found = examine(folder, job.ready, objective, batch_size=job.arm.batch_size, device=device)
             history = list(outcome.history)
             if found.validation_loss is not None:

@@ -1,4 +1,4 @@
-"""Reward functions: ``reward(prompts, completions, **columns) -> list of numbers``, one per completion, as TRL calls it.
+"""Reward functions: ``reward(prompts, completions, **columns)``, a list of one number per completion, as TRL calls it.
 
 ``columns`` are lists as long as the completions: ``answer``, ``label`` and ``id`` of the row each prompt came from, and
 ``completion_ids``.

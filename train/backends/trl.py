@@ -123,7 +123,7 @@ class _Heard:
         """For ``add_callback``."""
         from transformers import TrainerCallback
 
-        class Tells(TrainerCallback):
+        class Tells(TrainerCallback):  # type: ignore[misc]
             def on_log(_self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
                 if logs and "loss" in logs:
                     self.add(int(state.global_step), logs)

@@ -212,7 +212,7 @@ def _dpo(job: Job, rows: Sequence[Any], beside: Mapping[str, Any]) -> Any:
         DPOConfig,
         job,
         max_length=None,
-        beta=getattr(job.arm, "beta", None) or 0.1,
+        beta=job.arm.beta,
         train_sampling_strategy="sequential",
         disable_dropout=False,
     )

@@ -14,7 +14,8 @@ from datakit.core.checkpoint import load_model
 from datakit.core.errors import ModelError
 from train.data import batches
 from train.errors import TrainError
-from train.objectives import Objective
+from train.objectives import Objective, Referring, parts, validation_rows
+from train.preflight import check_vocabulary
 from train.prepare import Prepared
 
 __all__ = ["Written", "examine", "versions_of"]
@@ -61,18 +62,72 @@ def examine(folder: Path, ready: Prepared, objective: Objective, *, batch_size: 
     if not adapter:
         _check_differs(files, ready.folder)
     parameters = _check_finite(files)
-    model = _adapted(folder, ready.folder, device) if adapter else _whole(folder, device)
-    size = model.get_input_embeddings().weight.shape[0]
-    if size < (highest := max(int(row.ids.max()) for row in ready.train.rows[:64] if hasattr(row, "ids")) + 1):
-        raise TrainError(f"the model has {size} embeddings, the data needs {highest}", where=folder)
-    rows = ready.train.rows[:8]
-    probe = batches(rows, batch_size=batch_size, pad=ready.stop_tokens[0], collate=objective.collate)
-    if adapter:
-        _check_says_other(model, objective, probe, folder)
-    loss = _mean_loss(model, objective, ready.validation.rows, batch_size=batch_size, pad=ready.stop_tokens[0])
+    tried = _Tried(ready, objective, batch_size, device)
+    loss = tried.adapter(folder) if adapter else tried.whole(folder)
     if loss is not None and not math.isfinite(loss):
         raise TrainError(f"the validation loss of what was written is {loss}", where=folder)
     return Written(adapter, parameters, loss)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """Tries what was written on rows."""
+
+    ready: Prepared
+    objective: Objective
+    batch_size: int
+    device: str
+
+    def whole(self, folder: Path) -> float | None:
+        """Validation loss of a whole model."""
+        rows = validation_rows(self.objective, self.ready.validation.rows)
+        if rows and isinstance(self.objective, Referring):
+            rows = self._referred(self._base(), rows)
+        try:
+            model = self._load(folder)
+        except ModelError as error:
+            raise TrainError(f"what was written does not load: {error.message}", where=folder) from error
+        check_vocabulary(model, self.ready.tokenizer, parts([*self.ready.train.rows, *rows]))
+        return self._loss(model, rows)
+
+    def adapter(self, folder: Path) -> float | None:
+        """Validation loss of the base with an adapter; the base's own is another."""
+        model = _adapted(folder, self._base(), self.device)
+        rows = validation_rows(self.objective, self.ready.validation.rows)
+        tried = validation_rows(self.objective, self.ready.train.rows[:8])
+        with model.disable_adapter():
+            rows, tried = self._referred(model, rows), self._referred(model, tried)
+            before = self._loss(model, tried)
+        if self._loss(model, tried) == before:
+            raise TrainError(
+                "with the adapter that was written the model says exactly what its base says", where=folder
+            )
+        return self._loss(model, rows)
+
+    def _base(self) -> Any:
+        return self._load(self.ready.folder)
+
+    def _load(self, folder: Path) -> Any:
+        architecture = self.objective.architecture
+        return load_model(folder, dtype="float32", device=self.device, architecture=architecture)
+
+    def _referred(self, model: Any, rows: list[Any]) -> list[Any]:
+        if not rows or not isinstance(self.objective, Referring):
+            return rows
+        return self.objective.refer(model, rows, batch_size=self.batch_size, pad=self.ready.pad)
+
+    def _loss(self, model: Any, rows: list[Any]) -> float | None:
+        import torch
+
+        if not rows:
+            return None
+        total, weight = 0.0, 0.0
+        made = batches(rows, batch_size=self.batch_size, pad=self.ready.pad, collate=self.objective.collate)
+        with torch.inference_mode():
+            for batch in made:
+                total += float(self.objective.loss(model, batch.to(model.device)).total)
+                weight += batch.weight
+        return total / weight
 
 
 def _tensors(files: list[Path]) -> Iterator[tuple[str, Any]]:
@@ -129,14 +184,7 @@ def _one(file: Path, name: str) -> Any:
         return opened.get_tensor(name)
 
 
-def _whole(folder: Path, device: str) -> Any:
-    try:
-        return load_model(folder, dtype="float32", device=device)
-    except ModelError as error:
-        raise TrainError(f"what was written does not load: {error.message}", where=folder) from error
-
-
-def _adapted(folder: Path, base: Path, device: str) -> Any:
+def _adapted(folder: Path, base: Any, device: str) -> Any:
     from datakit.core.require import require
 
     peft = require("peft", extra="train")
@@ -147,40 +195,13 @@ def _adapted(folder: Path, base: Path, device: str) -> Any:
             # weights that are missing.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-            model = peft.PeftModel.from_pretrained(load_model(base, dtype="float32"), str(folder))
+            model = peft.PeftModel.from_pretrained(base, str(folder))
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, UserWarning) as error:
         line = " ".join(str(error).split())[:200]
         raise TrainError(f"the adapter that was written does not load over its base: {line}", where=folder) from error
     if kind is None:
         raise TrainError("adapter_config.json names no peft_type", where=folder)
     return model.to(device).eval()
-
-
-def _check_says_other(model: Any, objective: Objective, probe: list[Any], folder: Path) -> None:
-    import torch
-
-    with torch.inference_mode():
-        for batch in probe:
-            batch = batch.to(model.device)
-            on = objective.loss(model, batch).total
-            with model.disable_adapter():
-                off = objective.loss(model, batch).total
-            if not torch.equal(on, off):
-                return
-    raise TrainError("with the adapter that was written the model says exactly what its base says", where=folder)
-
-
-def _mean_loss(model: Any, objective: Objective, rows: list[Any], *, batch_size: int, pad: int) -> float | None:
-    import torch
-
-    if not rows:
-        return None
-    total, weight = 0.0, 0.0
-    with torch.inference_mode():
-        for batch in batches(rows, batch_size=batch_size, pad=pad, collate=objective.collate):
-            total += float(objective.loss(model, batch.to(model.device)).total)
-            weight += batch.weight
-    return total / weight
 
 
 def versions_of(*names: str) -> Mapping[str, str]:
