@@ -20,7 +20,16 @@ from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
 from train.preflight import check_stops
 
-__all__ = ["TOKENIZER_FILES", "check_output", "save", "set_stop_tokens", "write_weights"]
+__all__ = [
+    "MANIFEST",
+    "TOKENIZER_FILES",
+    "check_output",
+    "copy_tokenizer",
+    "same_modes",
+    "save",
+    "set_stop_tokens",
+    "write_weights",
+]
 
 MANIFEST = "train.json"
 TOKENIZER_FILES = (
@@ -109,12 +118,22 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
         check_stops(model.generation_config, stops)
     if adapter.trains_base and model.can_generate():
         check_saved_vocabulary(model, folder)
+    copy_tokenizer(base, folder)
+    same_modes(folder)
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
+    """The base's tokenizer files, byte for byte."""
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
+
+
+def same_modes(folder: Path) -> None:
+    """Makes weights as readable as what lies beside them: safetensors writes files that only their owner may read."""
     written = next(file for file in folder.iterdir() if file.suffix == ".json")
     for file in folder.glob("*.safetensors"):
-        shutil.copymode(written, file)  # safetensors writes files that only their owner may read
+        shutil.copymode(written, file)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,10 @@ __all__ = ["command"]
 @click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
 @click.option("--objective", help="What is learnt: sft, text, mlm, dpo, orpo.  [default: sft]")
+@click.option("--backend", default="native", show_default=True, help="Who trains: native, trl, command, mock.")
+@click.option(
+    "--backend-option", "-B", multiple=True, metavar="KEY=VALUE", help="A setting of the backend; repeatable."
+)
 @click.option("--adapter", default="lora", show_default=True, help="lora, full, rslora, dora, osf, loreft, ...")
 @click.option("--rank", type=click.IntRange(1), help="The adapter's rank.  [default: 16; loreft: 8]")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A further setting of the adapter.")
@@ -39,6 +43,8 @@ def command(
     data: Path,
     model: str,
     output: Path,
+    backend: str,
+    backend_option: tuple[str, ...],
     replay: Path | None,
     replay_share: float,
     chat_template: Literal["auto", "none"],
@@ -60,9 +66,12 @@ def command(
     weight), osf (the smaller directions of each), loreft, direft (hidden
     states of the prompt), and peft:NAME for any tuner of PEFT.
 
+    With --backend another library or program trains the same rows; what it wrote is checked in the same way.
+
     \b
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
+      $ datakit train runs/support -m pocket --backend mock -B size=0.1 -o mocked
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
       $ datakit train runs/support -m pocket --adapter loreft --steps 9 -o reft
     """
@@ -75,9 +84,10 @@ def command(
     train = own_package("train")
     given = {key: value for key, value in settings.items() if value is not None}
     if options:
-        given["options"] = _options(options)
+        given["options"] = _options(options, "--option")
     if replay is not None:
         given["replay"] = {"from": "replay", "share": replay_share}
+    given["backend"] = {backend: _options(backend_option, "--backend-option")} if backend_option else backend
     arm = _arm(train, given)
     screen = console(quiet=quiet, to_stderr=as_json)
     with show_training(screen) as progress:
@@ -91,13 +101,14 @@ def command(
             replay={} if replay is None else {"replay": replay},
             progress=progress,
             offline=offline,
+            imports=Path(),
         )
     screen.print(f"{'model':<9} {result.folder}", markup=False, soft_wrap=True)
     if as_json:
         print_json(read_json(result.folder / "train.json"))
 
 
-def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+def _options(pairs: tuple[str, ...], option: str) -> dict[str, Any]:
     """Values as JSON where they are some, else as text."""
     import json
 
@@ -107,7 +118,7 @@ def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not key or not equals:
-            raise UsageError(f"--option: '{pair}' is not KEY=VALUE")
+            raise UsageError(f"{option}: '{pair}' is not KEY=VALUE")
         try:
             found[key] = json.loads(text)
         except ValueError:

@@ -11,33 +11,50 @@ from train.checks import Finding
 from train.errors import TrainError
 from train.masking import Row
 
-__all__ = ["check_saved_vocabulary", "fit_vocabulary"]
+__all__ = ["check_saved_vocabulary", "check_vocabulary", "fit_vocabulary"]
+
+
+def check_vocabulary(model: Any, tokenizer: Any, rows: Iterable[Row]) -> Finding:
+    """Every token of the data has an embedding.
+
+    Raises:
+        TrainError: The tokenizer has tokens that the model does not know.
+    """
+    held, highest = _sizes(model, rows)
+    if highest < held:
+        return Finding("vocabulary", True, f"all tokens are among the model's {held:,}")
+    raise TrainError(
+        f"the tokenizer ({len(tokenizer)} tokens) makes token {highest}, the model has {held} embeddings",
+        hint="Use the tokenizer that belongs to the model; if tokens were added: resize_vocabulary: true",
+    )
 
 
 def fit_vocabulary(model: Any, tokenizer: Any, rows: Iterable[Row], *, grow: bool, adapter: Adapter) -> Finding:
-    """Every token of the data has an embedding, by growing the model where that is wanted.
+    """The same, by growing the model where that is wanted.
 
     New rows of both matrices are drawn around the mean of the others, as transformers does.
 
     Raises:
-        TrainError: The tokenizer has tokens that the model does not know, and it may not or cannot grow.
+        TrainError: The model may not or cannot grow.
     """
-    held = int(model.get_input_embeddings().weight.shape[0])
-    highest = max((int(row.ids.max()) for row in rows), default=0)
-    if highest < held:
-        return Finding("vocabulary", True, f"all tokens are among the model's {held:,}")
-    told = f"the tokenizer ({len(tokenizer)} tokens) makes token {highest}, the model has {held} embeddings"
-    if not grow:
-        raise TrainError(
-            told, hint="Use the tokenizer that belongs to the model; if tokens were added: resize_vocabulary: true"
-        )
+    rows = list(rows)
+    held, highest = _sizes(model, rows)
+    if highest < held or not grow:
+        return check_vocabulary(model, tokenizer, rows)
     if not adapter.trains_base:
         raise TrainError(
-            f"{told}, and resize_vocabulary needs adapter full: an adapter leaves the new embeddings untrained",
+            f"token {highest} of the tokenizer has no embedding ({held}), and resize_vocabulary needs adapter full: "
+            "an adapter leaves new embeddings untrained",
             hint="Train full first, then adapters over that model",
         )
     model.resize_token_embeddings(len(tokenizer))
     return Finding("vocabulary", True, f"grown from {held:,} to {len(tokenizer):,} tokens")
+
+
+def _sizes(model: Any, rows: Iterable[Row]) -> tuple[int, int]:
+    """Embeddings of the model, and the highest token of the rows."""
+    held = int(model.get_input_embeddings().weight.shape[0])
+    return held, max((int(row.ids.max()) for row in rows), default=0)
 
 
 def check_saved_vocabulary(model: Any, folder: Path) -> None:
