@@ -2,6 +2,7 @@
 
 from train.config import Arm, Every
 from train.errors import Diverged, OutOfMemory, TrainError
+from train.estimating import Estimate, estimate
 from train.events import Checked, Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
@@ -16,6 +17,7 @@ __all__ = [
     "Arm",
     "Checked",
     "Diverged",
+    "Estimate",
     "Event",
     "Every",
     "Finished",
@@ -34,6 +36,7 @@ __all__ = [
     "Validated",
     "can_merge",
     "check_merged",
+    "estimate",
     "fit",
     "interpolate_weights",
     "marked",

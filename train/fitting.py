@@ -12,7 +12,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import empty_model, load_model, stored_dtype
 from datakit.core.hashing import tree_digest
 from datakit.core.require import require
-from train.adapters import Adapter, adapter_named
+from train.adapters import adapter_named
 from train.backends import Job
 from train.backends.handing import hand_over
 from train.callbacks.keep import Keeper, kept_steps
@@ -20,15 +20,15 @@ from train.checkpoint import check_output, save, write_weights
 from train.checks import Finding
 from train.checks.movement import Movement
 from train.checks.sums import check_start, check_sums, few_rows
-from train.checks.vocabulary import fit_vocabulary
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
 from train.eventlog import event_log, seeded
 from train.events import Checked, Event, Finished, Preflight, Progress, Started
+from train.loading import computes_in_bfloat16, load_to_train, stream_of
 from train.loop import Probe, Training, computing, memory_errors, run_steps
 from train.manifest import Course, Facts, data_digest
-from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
+from train.objectives import Objective, Referring, objective_of, validation_rows
 from train.preflight import check_changed, check_trainable, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
@@ -142,9 +142,9 @@ def _hand_over(
     import torch
 
     backend, settings = arm.chosen_backend
-    bfloat16 = _computes_in_bfloat16(arm)
+    bfloat16 = computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    stream = _stream(arm, objective, ready, seed)
+    stream = stream_of(arm, objective, ready, seed)
     stored = getattr(torch, stored_dtype(ready.folder))
 
     def write(model: Any, folder: Path) -> None:
@@ -167,7 +167,7 @@ def _hand_over(
         work=output.with_name(f".{output.name}.work"),
         log=output.with_name(f"{output.name}.{backend}.log"),
         imports=imports,
-        load=lambda: _load(arm, adapter, objective, ready, name, bfloat16=bfloat16),
+        load=lambda: load_to_train(arm, adapter, objective, ready, name, bfloat16=bfloat16),
         write=write,
         report=report,
     )
@@ -190,13 +190,13 @@ def _train(
 ) -> TrainResult:
     import torch
 
-    bfloat16 = _computes_in_bfloat16(arm)
+    bfloat16 = computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
     findings = list(ready.findings)
-    model = _load(arm, adapter, objective, ready, name, findings, bfloat16=bfloat16)
+    model = load_to_train(arm, adapter, objective, ready, name, findings, bfloat16=bfloat16)
     before = fingerprint(model)
     ready = _asked(arm, objective, ready, model, bfloat16=bfloat16)
-    stream = _stream(arm, objective, ready, seed)
+    stream = stream_of(arm, objective, ready, seed)
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
 
     def tell(finding: Finding) -> None:
@@ -229,17 +229,6 @@ def _train(
         )
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return _result(output, facts, journal)
-
-
-def _stream(arm: Arm, objective: Objective, ready: Prepared, seed: int) -> Stream:
-    return Stream(
-        ready.train.rows,
-        replay=ready.replay.rows,
-        share=arm.replay.share if arm.replay else 0.0,
-        rows_per_step=arm.batch_size * arm.accumulate,
-        seed=seed,
-        draw=objective.draw if isinstance(objective, Drawing) else None,
-    )
 
 
 def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
@@ -305,36 +294,6 @@ def _training(
     )
 
 
-def _load(
-    arm: Arm,
-    adapter: Adapter,
-    objective: Objective,
-    ready: Prepared,
-    name: str,
-    findings: list[Finding] | None = None,
-    *,
-    bfloat16: bool,
-) -> Any:
-    """The model to train, on its device."""
-    import torch
-
-    # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
-    exact = adapter.trains_base or getattr(adapter, "float32", False)
-    dtype = torch.bfloat16 if bfloat16 and not exact else torch.float32
-    load = getattr(adapter, "load", None)
-    if load is None:
-        base = load_model(ready.folder, dtype=dtype, architecture=objective.architecture)
-    else:
-        base = load(ready.folder, dtype)
-    base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows, *ready.general.rows]
-    grow = arm.resize_vocabulary
-    found = fit_vocabulary(base, ready.tokenizer, parts(rows), grow=grow, adapter=adapter)
-    if findings is not None:
-        findings.append(found)
-    return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _facts(
     arm: Arm, ready: Prepared, model: Any, stream: Stream, *, name: str, chat: ChatSettings, seed: int, bfloat16: bool
 ) -> Facts:
@@ -370,11 +329,3 @@ def _steps(arm: Arm, stream: Stream) -> int:
     if isinstance(arm.steps, int):
         return arm.steps
     return max(1, math.ceil((arm.epochs or 0) * stream.steps_per_epoch))
-
-
-def _computes_in_bfloat16(arm: Arm) -> bool:
-    import torch
-
-    if arm.precision == "auto":
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return arm.precision == "bfloat16"

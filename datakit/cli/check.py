@@ -60,7 +60,9 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
         say("", note)
     seconds = plan.train_seconds + plan.evaluate_seconds
     say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
-    say("memory", f"{plan.peak_memory / 2**30:.1f} GiB at most while measuring · disk {plan.disk / 2**20:.0f} MiB")
+    for number, (arm, peak, free) in enumerate(plan.estimates):
+        say("memory" if number == 0 else "", f"{arm}: about {_bytes(peak)} for training, {_bytes(free)} are free")
+    say("", f"{_bytes(plan.peak_memory)} at most while measuring · disk {_bytes(plan.disk)}")
     say("network", _network(plan.needs))
     if plan.unchanged_passes is not None:
         say("gate", f"an unchanged model passes with a chance of {plan.unchanged_passes:.0%}")
@@ -92,6 +94,10 @@ def _network(needs: Sequence[Need]) -> str:
     if fetched:
         return "fetched just now: " + ", ".join(f"{need.kind} {need.name}" for need in fetched)
     return f"nothing is fetched; from elsewhere and here already: {len(needs)}" if needs else "nothing is fetched"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _span(seconds: float) -> str:

@@ -51,6 +51,7 @@ class Plan:
         unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
         defaults: Key, value and reason of what the recipe leaves open.
         needs: What comes from the hub or the package index, and whether it was here before.
+        estimates: Arm, bytes that its training takes at most beside what is loaded already, and bytes that are free.
         checks: What was checked before and in the measured steps: arm, name of the check, whether it passed, words.
     """
 
@@ -65,6 +66,7 @@ class Plan:
     defaults: Sequence[tuple[str, str, str]]
     needs: Sequence[Need] = ()
     checks: Sequence[tuple[str, str, bool, str]] = ()
+    estimates: Sequence[tuple[str, int, int]] = ()
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class _Measured:
     memory: int = 0
     disk: int = 0
     checks: list[tuple[str, str, bool, str]] = field(default_factory=list)
+    estimates: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layout]]:
@@ -88,7 +91,7 @@ def _measure_training(
 ) -> _Measured:
     """Trains a few steps of every arm in our own loop and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
-    from train import Checked, Event, Preflight, can_merge, check_merged, fit
+    from train import Checked, Event, OutOfMemory, Preflight, can_merge, check_merged, estimate, fit
 
     total = _Measured()
     for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
@@ -102,15 +105,22 @@ def _measure_training(
 
         planned = arm.grid()
         short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native"})
+        inputs = {"model": model, "data": place.data, "chat": recipe.chat, "offline": recipe.offline}
+        found = estimate(short, **inputs, replay=general_files(arm, place))
+        total.estimates.append((name, found.memory.peak, found.available))
+        if not found.fits:
+            raise OutOfMemory(
+                f"arm '{name}' takes about {found.memory.peak / 2**30:.1f} GiB and {found.available / 2**30:.1f} "
+                f"are free ({found.device}); its largest batch: {found.memory.shape.rows} rows of "
+                f"{found.memory.shape.length} tokens",
+                hint="Set " + ", or ".join(found.advice),
+            )
         output = scratch / name
         result = fit(
             short,
-            model=model,
-            data=place.data,
+            **inputs,
             output=output,
-            chat=recipe.chat,
             replay=general_files(arm, place),
-            offline=recipe.offline,
             progress=heard,
         )
         record = read_json(output / "train.json")
@@ -229,4 +239,5 @@ def _check(recipe: Recipe) -> Plan:
             defaults=_defaults(recipe),
             needs=wants,
             checks=measured.checks,
+            estimates=measured.estimates,
         )
