@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
@@ -105,7 +105,7 @@ def _measure_training(
 
         planned = arm.grid()
         short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native"})
-        inputs = {"model": model, "data": place.data, "chat": recipe.chat, "offline": recipe.offline}
+        inputs: dict[str, Any] = {"model": model, "data": place.data, "chat": recipe.chat, "offline": recipe.offline}
         found = estimate(short, **inputs, replay=general_files(arm, place))
         total.estimates.append((name, found.memory.peak, found.available))
         if not found.fits:
