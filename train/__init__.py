@@ -2,7 +2,7 @@
 
 from train.config import Arm, Every, Replay
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
+from train.events import Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated
 from train.fitting import TrainResult, fit
 from train.loop import Probe
 from train.merge import merge_adapter
@@ -21,8 +21,10 @@ __all__ = [
     "Probe",
     "Progress",
     "Replay",
+    "Resumed",
     "Started",
     "StepDone",
+    "Stopped",
     "TrainError",
     "TrainResult",
     "Validated",
