@@ -104,7 +104,7 @@ class States:
             content = self._content(folder)
             if content.get("key") != self._key:
                 return None
-            return content.pop("digest", None) == json_digest(content) and content["step"] == step
+            return bool(content.pop("digest", None) == json_digest(content) and content["step"] == step)
         except (StorageError, OSError):
             return False
 
