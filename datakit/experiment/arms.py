@@ -78,7 +78,17 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
         "model": model_digest(model),
         "data": tree_digest(data, ("*.parquet",)),
     }
-    return {cell: json_digest({"arm": recipe.arms[cell.arm].training, "seed": cell.seed, **shared}) for cell in cells}
+    return {
+        cell: json_digest(
+            {
+                "arm": recipe.arms[cell.arm].training,
+                "modules": recipe.arms[cell.arm].modules_digest(recipe.folder),
+                "seed": cell.seed,
+                **shared,
+            }
+        )
+        for cell in cells
+    }
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -128,6 +138,7 @@ def _fit(
         replay=general_files(arm, layout),
         offline=recipe.offline,
         progress=heard,
+        imports=recipe.folder,
     )
 
 
