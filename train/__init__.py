@@ -3,7 +3,7 @@
 from train.config import Arm, Every
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.estimating import Estimate, estimate
-from train.events import Checked, Event, Finished, Preflight, Progress, Started, StepDone, Validated
+from train.events import Checked, Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -28,8 +28,10 @@ __all__ = [
     "Probe",
     "Progress",
     "Replay",
+    "Resumed",
     "Started",
     "StepDone",
+    "Stopped",
     "TokenMask",
     "TrainError",
     "TrainResult",

@@ -28,6 +28,7 @@ __all__ = [
     "same_modes",
     "save",
     "set_stop_tokens",
+    "system_errors",
     "write_weights",
 ]
 
@@ -112,7 +113,7 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
         dtype: Of the saved weights of a full model.
     """
     set_stop_tokens(model, stops)
-    with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
+    with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), system_errors():
         adapter.save(model, folder)
     if stops:
         check_stops(model.generation_config, stops)
@@ -154,7 +155,7 @@ def _stored_as(model: Any, dtype: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _system_errors() -> Iterator[None]:
+def system_errors() -> Iterator[None]:
     """Safetensors hides errors of the operating system, a full disk above all, in one of its own."""
     from safetensors import SafetensorError
 

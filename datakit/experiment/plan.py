@@ -104,7 +104,7 @@ def _measure_training(
                 total.checks.append((name, event.check, event.passed, event.text))
 
         planned = arm.grid()
-        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native"})
+        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native", "save_every": None})
         inputs: dict[str, Any] = {"model": model, "data": place.data, "chat": recipe.chat, "offline": recipe.offline}
         found = estimate(short, **inputs, replay=general_files(arm, place))
         total.estimates.append((name, found.memory.peak, found.available))
