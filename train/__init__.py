@@ -1,6 +1,6 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Every
+from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
@@ -31,6 +31,7 @@ __all__ = [
     "TrainError",
     "TrainResult",
     "Validated",
+    "Watching",
     "fit",
     "interpolate_weights",
     "marked",
