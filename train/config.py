@@ -17,6 +17,7 @@ __all__ = ["Arm", "Every", "Watching"]
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
+COMPUTING = ("batch_size", "accumulate", "save_every")  # the sum over a step's rows is the same
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
 
@@ -90,6 +91,8 @@ class Arm(BaseModel):
         token_mask: Leaves tokens untrained that surprise the start model.
         watch: A look every so many steps at what was forgotten, which may end the training or choose its best state.
         checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
+        save_every: Optimizer steps from one saved state of the training to the next, so that a killed one goes on
+            from there; none by default, but SIGINT and SIGTERM always save one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -121,6 +124,7 @@ class Arm(BaseModel):
     token_mask: TokenMask | None = None
     watch: Watching | None = None
     checkpoints: Count | Every | None = None
+    save_every: Count | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +193,15 @@ class Arm(BaseModel):
             self.model_copy(update={"learning_rate": rate, "steps": count})
             for rate, count in itertools.product(rates, steps)
         ]
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What determines the weights, as JSON takes it: without what only divides up the computing or saves it.
+
+        A training that ran out of memory goes on with smaller batches and more of them.
+        """
+        value: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude=set(COMPUTING))
+        return {**value, "rows_per_step": self.batch_size * self.accumulate}
 
     @property
     def is_grid(self) -> bool:

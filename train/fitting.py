@@ -24,13 +24,14 @@ from train.data import Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, Training, computing, memory_errors, run_steps
-from train.manifest import Facts, data_digest
+from train.manifest import Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
 from train.retention.token_mask import without_surprises
+from train.states import States
 
 __all__ = ["TrainResult", "fit"]
 
@@ -77,6 +78,8 @@ def fit(
 ) -> TrainResult:
     """Trains one concrete arm and writes a model folder, whole or not at all.
 
+    States of the same training that an earlier call saved beside the output are gone on from; see :mod:`train.states`.
+
     While it runs, ``<output>.log.jsonl`` grows beside the output; at the end it moves into the folder, after a failure
     it stays.
 
@@ -107,23 +110,25 @@ def fit(
     check_output(output)
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
-    with _logging(log, progress) as report, memory_errors(arm), _seeded(seed):
+    with memory_errors(arm), _seeded(seed):
         replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
-        lost = len(ready.train.dropped)
-        report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
-        return _train(arm, ready, str(model), output, log, chat=chat, seed=seed, probe=probe, report=report)
+        source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
+        states = States(output, training_key(arm, source), every=arm.save_every)
+        with _logging(log, progress, goes_on=states.step > 0) as report:
+            lost = len(ready.train.dropped)
+            report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
+            return _train(arm, ready, source, output, log, states=states, probe=probe, report=report)
 
 
 def _train(
     arm: Arm,
     ready: Prepared,
-    name: str,
+    source: Source,
     output: Path,
     log: Path,
     *,
-    chat: ChatSettings,
-    seed: int,
+    states: States,
     probe: Probe | None,
     report: Callable[[Event], None],
 ) -> TrainResult:
@@ -131,7 +136,7 @@ def _train(
 
     bfloat16 = _computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
+    model = _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
     before = fingerprint(model)
     ready = _asked(arm, objective, ready, model, bfloat16=bfloat16)
     stream = Stream(
@@ -139,10 +144,10 @@ def _train(
         replay=ready.replay.rows,
         share=arm.replay.share if arm.replay else 0.0,
         rows_per_step=arm.batch_size * arm.accumulate,
-        seed=seed,
+        seed=source.seed,
         draw=objective.draw if isinstance(objective, Drawing) else None,
     )
-    facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+    facts = _facts(arm, ready, model, stream, source, bfloat16=bfloat16)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
     training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
@@ -150,8 +155,9 @@ def _train(
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
-    with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
-        journal = run_steps(training, probe=probe, callbacks=[keeper], report=report)
+    wanted = kept_steps(arm.checkpoints, facts.steps)
+    with Keeper(output, wanted, write, done=states.step, lasting=lambda: states.step > 0) as keeper:
+        journal = run_steps(training, probe=probe, callbacks=[keeper], states=states, report=report)
         check_changed(before, model)
         save(
             model,
@@ -164,6 +170,7 @@ def _train(
             dtype=stored,
             checkpoints=keeper.folder,
         )
+    states.remove()
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return TrainResult(
         folder=output,
@@ -234,19 +241,17 @@ def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, nam
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _facts(
-    arm: Arm, ready: Prepared, model: Any, stream: Stream, *, name: str, chat: ChatSettings, seed: int, bfloat16: bool
-) -> Facts:
+def _facts(arm: Arm, ready: Prepared, model: Any, stream: Stream, source: Source, *, bfloat16: bool) -> Facts:
     import torch
 
     trainable, total = check_trainable(model)
     return Facts(
         arm=arm,
-        seed=seed,
-        model=name,
-        model_digest=tree_digest(ready.folder, ("*.safetensors",)),
-        data_digest=data_digest(ready.files),
-        chat=chat,
+        seed=source.seed,
+        model=source.model,
+        model_digest=source.model_digest,
+        data_digest=source.data_digest,
+        chat=source.chat,
         rows=ready.counts,
         steps=_steps(arm, stream),
         steps_per_epoch=stream.steps_per_epoch,
@@ -280,17 +285,25 @@ def _computes_in_bfloat16(arm: Arm) -> bool:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seeds initialisation and dropout, and leaves the caller's random state as it was."""
+    """Seeds initialisation and dropout, and leaves the caller's random states as they were."""
+    import numpy as np
     import torch
 
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    pythons, numpys = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        yield
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(pythons)
+            np.random.set_state(numpys)
 
 
 @contextlib.contextmanager
-def _logging(path: Path, progress: Progress | None) -> Iterator[Callable[[Event], None]]:
+def _logging(path: Path, progress: Progress | None, *, goes_on: bool) -> Iterator[Callable[[Event], None]]:
     """Writes every event as a line, but no training text; hands it to ``progress`` too."""
     with contextlib.ExitStack() as stack:
         streams: list[TextIO] = []
@@ -302,7 +315,7 @@ def _logging(path: Path, progress: Progress | None) -> Iterator[Callable[[Event]
             with storage_errors(path):
                 if not streams:  # a run that is refused leaves no empty log
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    streams.append(stack.enter_context(path.open("w", encoding="utf-8")))
+                    streams.append(stack.enter_context(path.open("a" if goes_on else "w", encoding="utf-8")))
                 streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
                 streams[0].flush()
             if progress is not None:
