@@ -2,7 +2,7 @@
 
 from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated
+from train.events import Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated, Watched
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -33,6 +33,7 @@ __all__ = [
     "TrainError",
     "TrainResult",
     "Validated",
+    "Watched",
     "Watching",
     "fit",
     "interpolate_weights",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakit.core.registry import suggest
 from datakit.core.storage import storage_errors
+from train.callbacks import Moment
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Watch:
         """Whether the model is validated after this step."""
         return step % self._settings.every == 0
 
+    def __call__(self, moment: Moment) -> None:
+        """Nothing: it is told of every validation by itself (:meth:`look`)."""
+
     def look(self, model: Any, step: int, loss: float | None, measured: Mapping[str, float]) -> None:
         """Takes a validation in; the state before the first step is never the best.
 
@@ -59,7 +63,9 @@ class Watch:
         passed = [self._over(name, limit, measured) for name, limit in self._settings.stop.items()]
         over = [text for text in passed if text]
         if self._settings.keep == "best" and loss is None:
-            raise TrainError("watch.keep best: there is no validation split to choose on", hint="Add one, or keep: last")
+            raise TrainError(
+                "watch.keep best: there is no validation split to choose on", hint="Add one, or keep: last"
+            )
         if step and over:
             self.ended = f"{' and '.join(over)} at step {step}"
         elif step and self._settings.keep == "best" and loss is not None and loss < self._loss:
@@ -89,9 +95,7 @@ class Watch:
 
     def _over(self, name: str, limit: float, measured: Mapping[str, float]) -> str | None:
         if name not in measured:
-            raise TrainError(
-                f"watch.stop: the probe does not measure '{name}'", hint=suggest(name, sorted(measured))
-            )
+            raise TrainError(f"watch.stop: the probe does not measure '{name}'", hint=suggest(name, sorted(measured)))
         value = measured[name]
         return f"{name} {value:.4g} is over {limit:g}" if value > limit else None
 
