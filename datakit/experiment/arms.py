@@ -83,10 +83,10 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
 
 
 def _own(recipe: Recipe, cell: Cell) -> dict[str, Any]:
-    """The arm, and the suite where the arm's training looks at it."""
+    """The arm, the files of code that it names, and the suite where its training looks at it."""
     arm = recipe.arms[cell.arm]
     looked = {"suite": recipe.evaluate.suite} if arm.watch is not None and arm.watch.items else {}
-    return {"arm": arm.training, **looked}
+    return {"arm": arm.training, "modules": arm.modules_digest(recipe.folder), **looked}
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -140,6 +140,7 @@ def _fit(
         probe=suite_probe(recipe, arm, model),
         offline=recipe.offline,
         progress=heard,
+        imports=recipe.folder,
     )
 
 
