@@ -112,6 +112,16 @@ class Course(Protocol):
         """The last one; None without a validation split."""
         ...
 
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        """Step and reason, where a limit ended it early."""
+        ...
+
+    @property
+    def kept_step(self) -> int | None:
+        """Of the state that was kept, where it is not the last."""
+        ...
+
     def mean_loss(self, *, after: int) -> float | None:
         """Mean training loss after a step; None where it is not known."""
         ...
