@@ -1,9 +1,21 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Every
+from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.estimating import Estimate, estimate
-from train.events import Checked, Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated
+from train.events import (
+    Checked,
+    Event,
+    Finished,
+    Preflight,
+    Progress,
+    Resumed,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+    Watched,
+)
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -36,6 +48,8 @@ __all__ = [
     "TrainError",
     "TrainResult",
     "Validated",
+    "Watched",
+    "Watching",
     "can_merge",
     "check_merged",
     "estimate",

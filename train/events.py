@@ -16,6 +16,7 @@ __all__ = [
     "StepDone",
     "Stopped",
     "Validated",
+    "Watched",
 ]
 
 
@@ -143,6 +144,23 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A watched training ended early, or not its last state is kept.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        kept: Step of the state that is kept.
+        why: Which limit was passed; None where it went to its end.
+    """
+
+    step: int
+    steps: int
+    kept: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The model is saved.
 
@@ -157,5 +175,5 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Checked | Started | Resumed | StepDone | Validated | Stopped | Finished
+Event = Preflight | Checked | Started | Resumed | StepDone | Validated | Watched | Stopped | Finished
 Progress = Callable[[Event], None]
