@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from train.callbacks import Moment
@@ -26,6 +27,7 @@ class Movement:
 
     def __init__(self, before: Mapping[str, float], steps: int, tell: Callable[[Finding], None]) -> None:
         self._before, self._at, self._tell = before, min(LOOKED_AFTER, steps), tell
+        self._found: Finding | None = None
 
     def due(self, step: int) -> bool:
         """Whether this is the step."""
@@ -33,7 +35,18 @@ class Movement:
 
     def __call__(self, moment: Moment) -> None:
         """Looks."""
-        self._tell(moved(self._before, moment.model, moment.step))
+        self._found = moved(self._before, moment.model, moment.step)
+        self._tell(self._found)
+
+    def state(self) -> Mapping[str, Any]:
+        """What was found, for a training that goes on later."""
+        return {} if self._found is None else asdict(self._found)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Tells again what was found before."""
+        if state:
+            self._found = Finding(**state)
+            self._tell(self._found)
 
 
 def moved(before: Mapping[str, float], model: Any, step: int) -> Finding:
