@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Event", "Finished", "Preflight", "Progress", "Resumed", "Started", "StepDone", "Stopped", "Validated"]
+__all__ = ["Event", "Finished", "Flat", "Packing", "Preflight", "Progress", "Resumed", "Started", "StepDone", "Stopped", "Validated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,9 @@ class StepDone:
         trained_tokens: Trained tokens so far.
         tokens: Tokens that went through the model so far, without padding.
         seconds: Spent training so far.
+        tokens_per_second: Through the model so far, without padding.
+        memory: Bytes: on a GPU the most that was allocated, on the CPU what the process holds now.
+        seconds_left: Of training, at the pace so far.
     """
 
     step: int
@@ -99,6 +102,37 @@ class StepDone:
     trained_tokens: int
     tokens: int
     seconds: float
+    tokens_per_second: float = 0.0
+    memory: int = 0
+    seconds_left: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """The loss has not fallen since the beginning; said once, and the training goes on.
+
+    Attributes:
+        step: Optimizer steps done.
+        first: Mean loss of the first third of them.
+        last: Of the last third.
+    """
+
+    step: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Whether rows are packed.
+
+    Attributes:
+        packed: They stand one behind the other, none seeing another.
+        why: Why not, where they do not.
+    """
+
+    packed: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +165,5 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | Resumed | StepDone | Validated | Stopped | Finished
+Event = Preflight | Started | Resumed | Packing | StepDone | Flat | Validated | Stopped | Finished
 Progress = Callable[[Event], None]

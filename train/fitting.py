@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,16 +22,18 @@ from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
-from train.events import Event, Finished, Preflight, Progress, Started
+from train.events import Event, Finished, Packing, Preflight, Progress, Started
 from train.loop import Probe, Training, computing, memory_errors, run_steps
 from train.manifest import Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts
+from train.packing import chosen_attention
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
 from train.retention.token_mask import without_surprises
 from train.states import States
+from train.tracking import tracking
 
 __all__ = ["TrainResult", "fit"]
 
@@ -115,7 +117,8 @@ def fit(
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
         states = States(output, training_key(arm, source), every=arm.save_every)
-        with _logging(log, progress, goes_on=states.step > 0) as report:
+        tracked = (arm.track, output, arm.training, states.step)
+        with tracking(*tracked, offline=offline) as track, _logging(log, (progress, track), goes_on=states.step > 0) as report:
             lost = len(ready.train.dropped)
             report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
             return _train(arm, ready, source, output, log, states=states, probe=probe, report=report)
@@ -151,6 +154,11 @@ def _train(
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
     training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
+    attention, why = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
+    report(Packing(attention is not None, why))
+    training = replace(training, attention=attention)
+    if arm.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
@@ -303,8 +311,8 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logging(path: Path, progress: Progress | None, *, goes_on: bool) -> Iterator[Callable[[Event], None]]:
-    """Writes every event as a line, but no training text; hands it to ``progress`` too."""
+def _logging(path: Path, listeners: Iterable[Progress | None], *, goes_on: bool) -> Iterator[Callable[[Event], None]]:
+    """Writes every event as a line, but no training text; hands it to the listeners too."""
     with contextlib.ExitStack() as stack:
         streams: list[TextIO] = []
 
@@ -318,7 +326,8 @@ def _logging(path: Path, progress: Progress | None, *, goes_on: bool) -> Iterato
                     streams.append(stack.enter_context(path.open("a" if goes_on else "w", encoding="utf-8")))
                 streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
                 streams[0].flush()
-            if progress is not None:
-                progress(event)
+            for listen in listeners:
+                if listen is not None:
+                    listen(event)
 
         yield report

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from train.attention import DocumentAttention
 from train.callbacks import Callback, Moment
 from train.config import Arm
 from train.data import Stream, batches
@@ -16,6 +17,7 @@ from train.errors import OutOfMemory
 from train.events import Event, Resumed, Stopped
 from train.journal import Journal
 from train.objectives import Objective, Sample
+from train.packing import packed
 from train.retention import Term
 from train.schedules import rate_factor, warmup_steps
 from train.signals import Waiting, waiting_signals
@@ -46,6 +48,7 @@ class Training:
         pad: Token id to pad with.
         terms: Added to the loss, against forgetting.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
+        attention: Rows are packed and attended to by it; None where they stand side by side.
     """
 
     model: Any
@@ -57,6 +60,7 @@ class Training:
     pad: int
     terms: Sequence[Term] = ()
     bfloat16: bool = False
+    attention: DocumentAttention | None = None
 
 
 def run_steps(
@@ -166,15 +170,23 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     model, objective = training.model, training.objective
     weight = sum(row.weight for row in rows)
     total = torch.zeros((), device=model.device)
-    size, pad = training.arm.batch_size, training.pad
-    for batch in batches(rows, batch_size=size, pad=pad, collate=objective.collate):
-        batch = batch.to(model.device)
-        with computing(model, bfloat16=training.bfloat16):
-            loss = objective.loss(model, batch)
-            terms = [term(model, batch, loss) for term in training.terms]
-        torch.autograd.backward(sum(terms, start=loss.total) / weight)
-        total += loss.total.detach()
+    with training.attention or contextlib.nullcontext():
+        for batch in _batches(training, rows):
+            batch = batch.to(model.device)
+            with computing(model, bfloat16=training.bfloat16):
+                loss = objective.loss(model, batch)
+                terms = [term(model, batch, loss) for term in training.terms]
+            torch.autograd.backward(sum(terms, start=loss.total) / weight)
+            total += loss.total.detach()
     return total
+
+
+def _batches(training: Training, rows: Sequence[Any]) -> list[Any]:
+    arm = training.arm
+    size, tokens = arm.batch_size, arm.batch_tokens
+    if training.attention is not None:
+        return packed(rows, batch_size=size, tokens=tokens)
+    return batches(rows, batch_size=size, pad=training.pad, collate=training.objective.collate, tokens=tokens)
 
 
 def validation_loss(training: Training) -> float | None:

@@ -138,7 +138,7 @@ def _few(rows: Sequence[Row]) -> list[Row]:
 
 
 def chosen_attention(
-    wanted: bool | str, model: Any, rows: Sequence[Any], *, kind: str, packs: bool
+    wanted: bool | str, model: Any, rows: Sequence[Any], *, objective: Any, adapter: Any
 ) -> tuple[DocumentAttention | None, str]:
     """The attention to pack with, or None and why not.
 
@@ -146,8 +146,8 @@ def chosen_attention(
         wanted: The arm's ``packing``: true, false or auto.
         model: With its adapter, on its device.
         rows: Training rows.
-        kind: What a row is (:class:`train.objectives.Objective`).
-        packs: Whether the adapter works on packed rows.
+        objective: Of the arm.
+        adapter: Of the arm; ``packs = False`` says that it looks at places of a row.
 
     Raises:
         TrainError: Packing is wanted and cannot be had.
@@ -156,9 +156,9 @@ def chosen_attention(
         return None, "packing: false"
     why = ""
     attention = DocumentAttention(model)
-    if kind != "tokens":
-        why = f"rows that are {kind} are not packed"
-    elif not packs:
+    if objective.rows != "tokens" or not isinstance(objective.collate(rows[:1], pad=0), Batch):
+        why = "the objective's rows are not single sequences"
+    elif not getattr(adapter, "packs", True):
         why = "the adapter looks at places of a row"
     elif not attends_by_document(model):
         why = "the model's attention cannot be chosen"
