@@ -2,7 +2,20 @@
 
 from train.config import Arm, Every
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Flat, Packing, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated
+from train.events import (
+    Event,
+    Finished,
+    Flat,
+    Packing,
+    Preflight,
+    Progress,
+    Resumed,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+    step_course,
+)
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -40,4 +53,5 @@ __all__ = [
     "marked",
     "merge_adapter",
     "prepare",
+    "step_course",
 ]

@@ -40,14 +40,14 @@ class DocumentAttention:
 
     def __enter__(self) -> DocumentAttention:
         _register()
-        self._before = [config._attn_implementation for config in self._configs]  # noqa: SLF001
+        self._before = [config._attn_implementation for config in self._configs]
         for config in self._configs:
-            config._attn_implementation = NAME  # noqa: SLF001
+            config._attn_implementation = NAME
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for config, before in zip(self._configs, self._before, strict=True):
-            config._attn_implementation = before  # noqa: SLF001
+            config._attn_implementation = before
 
 
 def _register() -> None:
@@ -100,7 +100,6 @@ def attend(
     """
     import torch
     from torch.nn import functional
-
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     if options.get("softcap") is not None or options.get("s_aux") is not None:

@@ -1,4 +1,4 @@
-"""Cross-entropy over a large vocabulary without its logits: a chunk of tokens at a time, computed again in the backward.
+"""Cross-entropy over a large vocabulary without its logits: a chunk at a time, computed again in the backward.
 
     loss = - sum over trained tokens t of log softmax(W h_t + b)[t]
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Event", "Finished", "Flat", "Packing", "Preflight", "Progress", "Resumed", "Started", "StepDone", "Stopped", "Validated"]
+__all__ = [
+    "Event",
+    "Finished",
+    "Flat",
+    "Packing",
+    "Preflight",
+    "Progress",
+    "Resumed",
+    "Started",
+    "StepDone",
+    "Stopped",
+    "Validated",
+    "step_course",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +180,13 @@ class Finished:
 
 Event = Preflight | Started | Resumed | Packing | StepDone | Flat | Validated | Stopped | Finished
 Progress = Callable[[Event], None]
+
+
+def step_course(event: StepDone) -> str:
+    """How a step went, for a line of 80 columns: loss, time left, pace, memory."""
+    minutes, seconds = divmod(round(event.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    pace = event.tokens_per_second
+    shown = f"{pace:,.0f}" if pace < 10_000 else f"{pace / 1000:,.0f}k"
+    return f"loss {event.loss:.3f} · {left} left · {shown} tok/s · {event.memory / 1e9:.1f} GB"

@@ -110,7 +110,7 @@ def packing_is_exact(model: Any, rows: Sequence[Row], attention: DocumentAttenti
         for mode in (False, True):
             model.train(mode)
             for part in model.modules():
-                if isinstance(part, torch.nn.modules.dropout._DropoutNd):  # noqa: SLF001
+                if isinstance(part, torch.nn.modules.dropout._DropoutNd):
                     part.eval()
             with torch.no_grad(), torch.random.fork_rng([]):
                 alone = torch.cat([token_nll(model, collate([row], pad=0).to(model.device)) for row in few])
@@ -129,9 +129,7 @@ def _few(rows: Sequence[Row]) -> list[Row]:
     """Short rows, two at least: their ends, where a neighbour would be seen first, are what is looked at."""
     chosen: list[Row] = []
     for row in sorted(rows[:2000], key=len):
-        if len(chosen) >= 2 and (
-            len(chosen) == _CHECKED_ROWS or sum(map(len, chosen)) + len(row) > _CHECKED_TOKENS
-        ):
+        if len(chosen) >= 2 and (len(chosen) == _CHECKED_ROWS or sum(map(len, chosen)) + len(row) > _CHECKED_TOKENS):
             break
         chosen.append(row)
     return chosen if len(chosen) > 1 else chosen * 2

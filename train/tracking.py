@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,10 +56,13 @@ class Tracker(Protocol):
 
 
 @contextlib.contextmanager
-def tracking(
-    names: Sequence[str], output: Path, settings: Mapping[str, Any], done: int, *, offline: bool
-) -> Iterator[Progress | None]:
-    """Yields what hands the numbers of events to the trackers; None where there are none.
+def tracking(names: Sequence[str], told: Tracked, progress: Progress | None) -> Iterator[Progress | None]:
+    """Yields what hands events to ``progress`` and their numbers to the trackers.
+
+    Args:
+        names: Of trackers.
+        told: To each of them, with the folder beside the output that gets one folder per tracker.
+        progress: Hears every event.
 
     Raises:
         TrainError: No tracker of that name, or one that is not installed.
@@ -70,15 +73,17 @@ def tracking(
             if name not in TRACKERS.names():
                 raise TrainError(f"track: no tracker named '{name}'", hint=f"Known: {', '.join(TRACKERS.names())}")
             made = TRACKERS.load(name)
-            trackers.append(made(Tracked(output.name, output.parent / name / output.name, settings, done, offline)))
+            trackers.append(made(replace(told, folder=told.folder / name / told.name)))
             stack.callback(trackers[-1].close)
 
         def listen(event: Event) -> None:
             values = _numbers(event)
             for tracker in trackers if values else ():
                 tracker.scalars(getattr(event, "step", 0), values)
+            if progress is not None:
+                progress(event)
 
-        yield listen if trackers else None
+        yield listen if trackers else progress
 
 
 def _numbers(event: Event) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["course", "show_training"]
+__all__ = ["show_training"]
 
 _LINE_EVERY = 15.0  # seconds between two lines in a log
 
@@ -86,10 +86,13 @@ class _Display:
         )
 
     def _stepdone(self, event: Any) -> None:
-        self._bar.update(self._task, completed=event.step, course=course(event))
+        from train import step_course
+
+        course = step_course(event)
+        self._bar.update(self._task, completed=event.step, course=course)
         if not self._console.is_terminal and time.monotonic() - self._last >= _LINE_EVERY:
             self._last = time.monotonic()
-            self._print(f"step {event.step:,} of {event.steps:,} · {course(event)}")
+            self._print(f"step {event.step:,} of {event.steps:,} · {course}")
 
     def _flat(self, event: Any) -> None:
         self._print(
@@ -110,14 +113,6 @@ class _Display:
     def _finished(self, event: Any) -> None:
         rate = event.tokens / max(event.seconds, 1e-9)
         self._print(f"{_clock(event.seconds)} · {event.trained_tokens:,} tokens trained · {rate:,.0f} tokens/s")
-
-
-def course(event: Any) -> str:
-    """How a step went, for a line of 80 columns: loss, time left, pace, memory."""
-    pace = event.tokens_per_second
-    shown = f"{pace:,.0f}" if pace < 10_000 else f"{pace / 1000:,.0f}k"
-    memory = f"{event.memory / 1e9:.1f} GB"
-    return f"loss {event.loss:.3f} · {_clock(event.seconds_left)} left · {shown} tok/s · {memory}"
 
 
 def _shortened(line: Any, width: int) -> Any:

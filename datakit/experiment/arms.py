@@ -18,7 +18,7 @@ from datakit.experiment.models import model_digest
 from datakit.experiment.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
-    from train import Arm, Resumed, Stopped
+    from train import Arm, Flat, Resumed, Stopped
     from train import Event as TrainEvent
 
 __all__ = ["Cell", "Trained", "cell_keys", "cells", "general_files", "is_trained", "train_cell"]
@@ -78,7 +78,17 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
         "model": model_digest(model),
         "data": tree_digest(data, ("*.parquet",)),
     }
-    return {cell: json_digest({"arm": recipe.arms[cell.arm].training, "seed": cell.seed, **shared}) for cell in cells}
+    return {
+        cell: json_digest(
+            {
+                "arm": recipe.arms[cell.arm].training,
+                "modules": recipe.arms[cell.arm].modules_digest(recipe.folder),
+                "seed": cell.seed,
+                **shared,
+            }
+        )
+        for cell in cells
+    }
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -105,14 +115,14 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> None:
-    from train import Preflight, Resumed, StepDone, Stopped, fit
+    from train import Flat, Preflight, Resumed, StepDone, Stopped, fit, step_course
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
-            text = f"{cell.name:<12} step {event.step} of {event.steps} · loss {event.loss:.3f}"
+            text = f"{cell.name} {event.step}/{event.steps} · {step_course(event)}"
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
-        elif isinstance(event, Resumed | Stopped):
-            for line in _interruption(event):
+        elif isinstance(event, Resumed | Stopped | Flat):
+            for line in _remark(event):
                 listen(Event("train", cell.name, f"{cell.name:<12} {line}"))
         elif isinstance(event, Preflight) and shows_rows:
             for pieces in event.rows:
@@ -128,12 +138,15 @@ def _fit(
         replay=general_files(arm, layout),
         offline=recipe.offline,
         progress=heard,
+        imports=recipe.folder,
     )
 
 
-def _interruption(event: Resumed | Stopped) -> list[str]:
-    from train import Stopped
+def _remark(event: Resumed | Stopped | Flat) -> list[str]:
+    from train import Flat, Stopped
 
+    if isinstance(event, Flat):
+        return [f"the loss has not fallen by step {event.step}: {event.first:.3f} at first, {event.last:.3f} now"]
     if isinstance(event, Stopped):
         return [f"{event.signal}: stopped after step {event.step} of {event.steps}; the same command goes on"]
     lines = [f"the saved state {name} is damaged and not used" for name in event.damaged]
