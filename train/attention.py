@@ -144,11 +144,11 @@ def varlen(
     from torch.nn.attention.varlen import varlen_attn
 
     repeats = query.shape[1] // key.shape[1]
-    flat = [part[0].transpose(0, 1) for part in (query, key, value)]
+    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
     if repeats > 1:
-        flat[1:] = [part.repeat_interleave(repeats, dim=1) for part in flat[1:]]
+        k, v = (part.repeat_interleave(repeats, dim=1) for part in (k, v))
     sees = (window - 1 if window else -1, 0)
-    output: torch.Tensor = varlen_attn(*flat, ends, ends, longest, longest, scale=scaling, window_size=sees)
+    output: torch.Tensor = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=sees)
     return output[None]
 
 

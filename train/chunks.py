@@ -86,6 +86,6 @@ def linear_nll(
 
     size = chunk or max(1, _CHUNK // weight.shape[0])
     total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-    for rows, wanted in zip(hidden.split(size), targets.split(size), strict=True):
+    for rows, wanted in zip(torch.split(hidden, size), torch.split(targets, size), strict=True):
         total = total + checkpoint(part, rows, wanted, use_reentrant=False, preserve_rng_state=False)
     return total

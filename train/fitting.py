@@ -22,7 +22,7 @@ from train.data import Stream, batches
 from train.errors import TrainError
 from train.eventlog import event_log, seeded
 from train.events import Event, Finished, Packing, Preflight, Progress, Started
-from train.loop import Probe, Training, computing, memory_errors, run_steps
+from train.loop import Probe, Training, computing, memory_errors, recompute, run_steps
 from train.manifest import Course, Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
 from train.packing import chosen_attention
@@ -205,7 +205,7 @@ def _train(
     report(Packing(attention is not None, why))
     training = replace(training, attention=attention)
     if arm.checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        recompute(model)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)

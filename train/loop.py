@@ -27,7 +27,7 @@ from train.states import States
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Probe", "Training", "computing", "memory_errors", "run_steps", "validation_loss"]
+__all__ = ["Probe", "Training", "computing", "memory_errors", "recompute", "run_steps", "validation_loss"]
 
 Probe = Callable[[Any, int], Mapping[str, float]]
 
@@ -243,6 +243,15 @@ def computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManage
     import torch
 
     return torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16)
+
+
+def recompute(model: Any) -> None:
+    """Activations of a block are computed again in the backward pass instead of kept."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # its name from transformers 5.2x on
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 @contextlib.contextmanager
