@@ -1,6 +1,6 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Every
+from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import (
     Event,
@@ -14,6 +14,7 @@ from train.events import (
     StepDone,
     Stopped,
     Validated,
+    Watched,
     step_course,
 )
 from train.fitting import TrainResult, fit
@@ -48,6 +49,8 @@ __all__ = [
     "TrainError",
     "TrainResult",
     "Validated",
+    "Watched",
+    "Watching",
     "fit",
     "interpolate_weights",
     "marked",

@@ -8,7 +8,7 @@ block-diagonal mask, which computes all that it then throws away.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from train.errors import TrainError
 
@@ -116,7 +116,7 @@ def attend(
         window = sliding_window or 0
         return varlen(query, key, value, cu_seq_lens_q, max_length_q, scaling=scaling, window=window), None
     lengths = cu_seq_lens_q.diff().tolist()
-    parts = zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(part, lengths, dim=2) for part in (query, key, value)), strict=True)
     grouped = query.shape[1] != key.shape[1]
     outputs = []
     for length, (q, k, v) in zip(lengths, parts, strict=True):
@@ -148,8 +148,8 @@ def varlen(
     if repeats > 1:
         k, v = (part.repeat_interleave(repeats, dim=1) for part in (k, v))
     sees = (window - 1 if window else -1, 0)
-    output: torch.Tensor = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=sees)
-    return output[None]
+    output = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=sees)
+    return cast("torch.Tensor", output)[None]
 
 
 def _band(length: int, window: int, device: torch.device) -> torch.Tensor:

@@ -17,6 +17,7 @@ __all__ = [
     "StepDone",
     "Stopped",
     "Validated",
+    "Watched",
     "step_course",
 ]
 
@@ -164,6 +165,23 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A watched training ended early, or not its last state is kept.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        kept: Step of the state that is kept.
+        why: Which limit was passed; None where it went to its end.
+    """
+
+    step: int
+    steps: int
+    kept: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The model is saved.
 
@@ -178,7 +196,7 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | Resumed | Packing | StepDone | Flat | Validated | Stopped | Finished
+Event = Preflight | Started | Resumed | Packing | StepDone | Flat | Validated | Watched | Stopped | Finished
 Progress = Callable[[Event], None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ class Mlflow:
 
     def __init__(self, tracked: Tracked) -> None:
         try:
-            import mlflow
+            mlflow = importlib.import_module("mlflow")
         except ImportError as error:
             raise TrainError("track: mlflow is not installed", hint="pip install mlflow") from error
         if tracked.offline and str(mlflow.get_tracking_uri()).startswith(("http", "databricks")):

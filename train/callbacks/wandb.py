@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -18,11 +20,9 @@ class Wandb:
 
     def __init__(self, tracked: Tracked) -> None:
         try:
-            import wandb
+            wandb = importlib.import_module("wandb")
         except ImportError as error:
             raise TrainError("track: wandb is not installed", hint="pip install wandb") from error
-        import os
-
         tracked.folder.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "datakit"),
