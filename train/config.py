@@ -179,6 +179,7 @@ class Arm(BaseModel):
         """The backend's name and its settings, defaults filled in."""
         return read_choice(self.backend)
 
+    @model_validator(mode="after")
     def _consistent(self) -> Arm:
         if self.turn_weights is not None and self.turns != "all":
             raise ValueError("turn_weights: they need turns: all")
