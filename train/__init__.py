@@ -7,6 +7,8 @@ from train.events import (
     Checked,
     Event,
     Finished,
+    Flat,
+    Packing,
     Preflight,
     Progress,
     Resumed,
@@ -15,6 +17,7 @@ from train.events import (
     Stopped,
     Validated,
     Watched,
+    step_course,
 )
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
@@ -33,8 +36,10 @@ __all__ = [
     "Event",
     "Every",
     "Finished",
+    "Flat",
     "Kl",
     "OutOfMemory",
+    "Packing",
     "Preflight",
     "Prepared",
     "Probe",
@@ -59,4 +64,5 @@ __all__ = [
     "merge_adapter",
     "merge_measured",
     "prepare",
+    "step_course",
 ]

@@ -73,7 +73,8 @@ class Memory:
         activations: Kept for the backward pass, of the largest batch.
         logits: Logits, their probabilities and their gradients.
         workspace: What a layer needs while it is computed.
-        overlap: What of activations and gradients is never there at the same time.
+        overlap: What of activations and gradients is never there at the same time; below 0 on the CPU, where the room
+            of a pass that is over stays with the process.
         shape: The largest batch.
     """
 
@@ -162,11 +163,16 @@ def memory_of(model: Any, kept: Kept, shape: Shape) -> Memory:
     logits = int(shape.logits * (kept.per_logit + vocabulary * _BYTES))
     widest = max(_widths(model), default=size)
     workspace = 3 * shape.rows * shape.length * widest * _BYTES
-    # Gradients come as activations go. A GPU's allocator gives the room of the one to the other; on the CPU freed
-    # blocks of less than 32 MiB stay with the process, in pieces that a gradient rarely fits into.
+    # Gradients come as activations go. A GPU's allocator gives the room of the one to the other; on the CPU what is
+    # freed stays with the process in pieces: a second step takes the room of a pass anew, which gradients then fill.
     first = int(head.numel() * _BYTES) if head.requires_grad else 0
     together = max(activations + max(logits, first), gradients)
-    overlap = 0 if head.device.type == "cpu" else gradients + activations + logits - together
+    parts = gradients + activations + logits
+    if head.device.type == "cpu":
+        passing = activations + logits + workspace
+        overlap = -max(0, passing - gradients)
+    else:
+        overlap = parts - together
     return Memory(weights, gradients, trained * _MOMENTS * _BYTES, activations, logits, workspace, overlap, shape)
 
 

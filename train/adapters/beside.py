@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.adapters import quiet_peft
 from datakit.core.require import require
 from train.adapters import Default
+from train.adapters.targets import target_modules
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def low_rank(model: Any, arm: Arm, **settings: Any) -> Any:
         r=arm.rank,
         lora_alpha=arm.alpha,
         lora_dropout=arm.dropout,
-        target_modules=arm.targets,
+        target_modules=target_modules(model, arm.targets),
         task_type=_task(model),
         **settings,
     )
