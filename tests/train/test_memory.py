@@ -100,6 +100,6 @@ def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
     data = dataset([("q" * size, "a" * 9) for size in (5, 20, 40, 60)] * 4)
     peaks = [
         estimate(Arm(adapter=name, steps=1, batch_size=size), model=model_folder, data=data).memory.peak
-        for name, size in (("full", 16), ("full", 2), ("lora", 2))
+        for name, size in (("full", 16), ("full", 2), ("loreft", 2))
     ]
     assert peaks == sorted(peaks, reverse=True)

@@ -81,7 +81,7 @@ def prompt_spans(batch: Any) -> list[Span]:
     """Where the prompts of a batch are: in every document, what stands before the first trained token.
 
     A batch has ``ids`` of shape (rows, longest) and ``positions``, the flat places whose next token is trained; where
-    rows are packed also ``position_ids``, which begin anew at every document.
+    rows are packed, one behind the other, also ``documents`` with their ends.
 
     Raises:
         TrainError: The batch is of another kind.
@@ -91,8 +91,8 @@ def prompt_spans(batch: Any) -> list[Span]:
         raise TrainError("interventions on prompts are trained with objective sft alone", hint="Take adapter lora")
     width = int(ids.shape[-1])
     starts = [row * width for row in range(ids.shape[0])]
-    if (restarting := getattr(batch, "position_ids", None)) is not None:
-        starts = [int(at) for at in (restarting.flatten() == 0).nonzero().flatten()]
+    if (documents := getattr(batch, "documents", None)) is not None:
+        starts = [int(at) for at in documents.ends[:-1]]
     spans: list[Span] = []
     ends = [*starts[1:], ids.numel()]
     trained = positions.tolist()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -137,28 +135,27 @@ def test_a_generation_changes_its_prompt_once(model):
     assert out.tolist() == grown.tolist()
 
 
-@dataclass
-class Packed:
-    ids: torch.Tensor
-    positions: torch.Tensor
-    position_ids: torch.Tensor
-
-
 def test_prompts_of_padded_and_of_packed_rows():
     import numpy as np
 
     from train.masking import Row
+    from train.packing import pack
 
     def row(length, start):
         return Row("x", np.arange(length, dtype=np.int32), np.arange(length) >= start)
 
-    assert prompt_spans(collate([row(5, 3), row(7, 1)], pad=0)) == [(0, 0, 3), (1, 0, 1)]
-    packed = Packed(
-        ids=torch.zeros(2, 8, dtype=torch.long),
-        positions=torch.tensor([1, 2, 5, 6, 11, 12]),
-        position_ids=torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7]]),
-    )
-    assert prompt_spans(packed) == [(0, 0, 2), (0, 4, 6), (1, 0, 4)]
+    rows = [row(5, 3), row(7, 1), row(4, 2)]
+    assert prompt_spans(collate(rows[:2], pad=0)) == [(0, 0, 3), (1, 0, 1)]
+    assert prompt_spans(pack(rows)) == [(0, 0, 3), (0, 5, 6), (0, 12, 14)]
+
+
+def test_packed_training_is_exact(model, model_folder, dataset, tmp_path):
+    from train import Packing
+
+    events = []
+    arm = Arm(adapter="loreft", rank=2, learning_rate=2e-2, steps=2, packing=True)
+    fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out", progress=events.append)
+    assert any(isinstance(event, Packing) and event.packed for event in events)
 
 
 def test_packed_documents_are_changed_as_single_ones(model):
