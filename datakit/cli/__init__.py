@@ -7,7 +7,7 @@ import io
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
@@ -28,14 +28,12 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports the one command that is called."""
-        command: click.Command
         if cmd_name not in COMMANDS:
             found = _plugins().get(cmd_name)
-            command = found.load() if found is not None else None
-            return command
+            return None if found is None else cast("click.Command", found.load())
         import importlib
 
-        command = importlib.import_module(f"datakit.cli.{COMMANDS[cmd_name].module}").command
+        command: click.Command = importlib.import_module(f"datakit.cli.{COMMANDS[cmd_name].module}").command
         return command
 
     def resolve_command(
