@@ -2,7 +2,7 @@
 
 from train.config import Arm, Every
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
+from train.events import Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -25,8 +25,10 @@ __all__ = [
     "Probe",
     "Progress",
     "Replay",
+    "Resumed",
     "Started",
     "StepDone",
+    "Stopped",
     "TokenMask",
     "TrainError",
     "TrainResult",

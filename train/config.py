@@ -20,6 +20,7 @@ __all__ = ["Arm", "Every"]
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
+COMPUTING = ("batch_size", "accumulate", "save_every")  # the sum over a step's rows is the same
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
 
@@ -76,6 +77,8 @@ class Arm(BaseModel):
         l2: Keeps the weights near the start.
         token_mask: Leaves tokens untrained that surprise the start model.
         checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
+        save_every: Optimizer steps from one saved state of the training to the next, so that a killed one goes on
+            from there; none by default, but SIGINT and SIGTERM always save one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,6 +110,7 @@ class Arm(BaseModel):
     l2: L2 | None = None
     token_mask: TokenMask | None = None
     checkpoints: Count | Every | None = None
+    save_every: Count | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -197,6 +201,15 @@ class Arm(BaseModel):
             self.model_copy(update={"learning_rate": rate, "steps": count})
             for rate, count in itertools.product(rates, steps)
         ]
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What determines the weights, as JSON takes it: without what only divides up the computing or saves it.
+
+        A training that ran out of memory goes on with smaller batches and more of them.
+        """
+        value: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude=set(COMPUTING))
+        return {**value, "rows_per_step": self.batch_size * self.accumulate}
 
     @property
     def is_grid(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Event", "Finished", "Preflight", "Progress", "Started", "StepDone", "Validated"]
+__all__ = ["Event", "Finished", "Preflight", "Progress", "Resumed", "Started", "StepDone", "Stopped", "Validated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,36 @@ class Started:
     total_parameters: int
     device: str
     precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Saved states of this training were found.
+
+    Attributes:
+        step: Optimizer steps done before; 0 where no state is whole, so that it begins anew.
+        steps: Of how many.
+        damaged: States that are not whole; the newest whole one is taken.
+    """
+
+    step: int
+    steps: int
+    damaged: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A signal ends the training after this step; the same call goes on from here.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        signal: Its name.
+    """
+
+    step: int
+    steps: int
+    signal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +131,5 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | StepDone | Validated | Finished
+Event = Preflight | Started | Resumed | StepDone | Validated | Stopped | Finished
 Progress = Callable[[Event], None]

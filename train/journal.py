@@ -54,6 +54,21 @@ class Journal:
         """Stops the clock."""
         self._seconds, self._started = self.seconds, math.nan
 
+    def state(self) -> dict[str, Any]:
+        """All of it, as JSON takes it; at a logging step, so that no loss is waiting to be looked at."""
+        return {
+            "history": self.history,
+            "trained_tokens": self.trained_tokens,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what :meth:`state` gave."""
+        self.history = list(state["history"])
+        self.trained_tokens, self.tokens = state["trained_tokens"], state["tokens"]
+        self._seconds = state["seconds"]
+
     def count(self, rows: Sequence[Sample], nll: torch.Tensor) -> None:
         """Adds one step's rows and their summed loss, without looking at it: a GPU would have to wait."""
         trained = sum(row.trained_tokens for row in rows)

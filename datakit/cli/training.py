@@ -75,6 +75,17 @@ class _Display:
         )
         self._task = self._bar.add_task(f"{self._name:<9}", total=event.steps, loss="-", rate="-")
 
+    def _resumed(self, event: Any) -> None:
+        for name in event.damaged:
+            self._print(f"the saved state {name} is damaged and not used")
+        if event.step:
+            self._print(f"goes on after step {event.step:,} of {event.steps:,}")
+
+    def _stopped(self, event: Any) -> None:
+        self._print(
+            f"{event.signal}: stopped after step {event.step:,} of {event.steps:,}; the same command goes on from there"
+        )
+
     def _stepdone(self, event: Any) -> None:
         rate = f"{event.tokens / max(event.seconds, 1e-9):,.0f}"
         self._bar.update(self._task, completed=event.step, loss=f"{event.loss:.3f}", rate=rate)
