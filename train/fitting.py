@@ -25,6 +25,7 @@ from train.events import Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, Training, computing, memory_errors, run_steps
 from train.manifest import Course, Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
+from train.parallel import Group, check_together, joined
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
@@ -112,19 +113,21 @@ def fit(
     check_output(output)
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
-    with memory_errors(arm), seeded(seed):
+    with joined() as group, memory_errors(arm), seeded(seed):
+        check_together(arm, group, probe=probe is not None)
         replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
-        states = States(output, training_key(arm, source), every=arm.save_every)
-        with event_log(log, progress, goes_on=states.step > 0) as report:
+        states = None if group.together else States(output, training_key(arm, source), every=arm.save_every)
+        done = 0 if states is None else states.step
+        with event_log(log, progress, goes_on=done > 0, silent=group.rank > 0) as report:
             lost = len(ready.train.dropped)
             report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
             if arm.chosen_backend[0] != "native":
                 if probe is not None:
                     raise TrainError("a probe looks at our own loop; this arm has another backend")
                 return _hand_over(arm, ready, source, output, log, imports or Path(), report=report)
-            return _train(arm, ready, source, output, log, states=states, probe=probe, report=report)
+            return _train(arm, ready, source, output, log, group, states=states, probe=probe, report=report)
 
 
 def _hand_over(
@@ -181,8 +184,9 @@ def _train(
     source: Source,
     output: Path,
     log: Path,
+    group: Group,
     *,
-    states: States,
+    states: States | None,
     probe: Probe | None,
     report: Callable[[Event], None],
 ) -> TrainResult:
@@ -197,14 +201,22 @@ def _train(
     facts = _facts(arm, ready, model, stream, source, bfloat16=bfloat16)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
-    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
+    group.shard(model)
+    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16, group=group)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     wanted = kept_steps(arm.checkpoints, facts.steps)
-    with Keeper(output, wanted, write, done=states.step, lasting=lambda: states.step > 0) as keeper:
+    done = 0 if states is None else states.step
+    with Keeper(output, wanted, write, done=done, lasting=lambda: states is not None and states.step > 0) as keeper:
         journal = run_steps(training, probe=probe, callbacks=[keeper], states=states, report=report)
+        if group.together:
+            trained = group.gather(model)
+            if group.rank:
+                return _result(output, facts, journal)
+            model = _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
+            model.load_state_dict(trained, strict=False)
         check_changed(before, model)
         save(
             model,
@@ -217,7 +229,8 @@ def _train(
             dtype=stored,
             checkpoints=keeper.folder,
         )
-    states.remove()
+    if states is not None:
+        states.remove()
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return _result(output, facts, journal)
 
@@ -265,7 +278,15 @@ def _asked(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloa
 
 
 def _training(
-    arm: Arm, objective: Objective, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool
+    arm: Arm,
+    objective: Objective,
+    ready: Prepared,
+    model: Any,
+    stream: Stream,
+    *,
+    steps: int,
+    bfloat16: bool,
+    group: Group,
 ) -> Training:
     import torch
 
@@ -284,6 +305,7 @@ def _training(
         pad=ready.pad,
         terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
         bfloat16=bfloat16,
+        group=group,
     )
 
 

@@ -7,6 +7,7 @@ the weight of the whole step; gradients are summed. Nothing but the order of add
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -99,7 +100,7 @@ ALONE = Group()
 
 @contextlib.contextmanager
 def joined() -> Iterator[Group]:
-    """The group that the launcher made, joined while the block runs; alone where there is none."""
+    """The group that the launcher made; alone where there is none. The block ends when it has ended in all."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size < 2:
         yield ALONE
@@ -110,14 +111,12 @@ def joined() -> Iterator[Group]:
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    ours = not distributed.is_initialized()
-    if ours:
+    if not distributed.is_initialized():
+        # Once for all trainings of these processes: made anew between two of them it waits for ever (torch 2.13, gloo).
         distributed.init_process_group("nccl" if gpu else "gloo")
-    try:
-        yield Group(distributed.get_rank(), size)
-    finally:
-        if ours:
-            distributed.destroy_process_group()
+        atexit.register(distributed.destroy_process_group)
+    yield Group(distributed.get_rank(), size)
+    distributed.barrier()  # the first process has saved
 
 
 def check_together(arm: Arm, group: Group, *, probe: bool) -> None:
@@ -133,6 +132,8 @@ def check_together(arm: Arm, group: Group, *, probe: bool) -> None:
         "kl": arm.kl is not None,
         "l2": arm.l2 is not None,
         "checkpoints": arm.checkpoints is not None,
+        "replay from self": arm.replay is not None and arm.replay.source == "self",
+        "save_every": arm.save_every is not None,
         "a probe": probe,
     }
     if wrong := [name for name, there in set_there.items() if there]:
