@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Event", "Finished", "Preflight", "Progress", "Resumed", "Started", "StepDone", "Stopped", "Validated"]
+__all__ = [
+    "Event",
+    "Finished",
+    "Preflight",
+    "Progress",
+    "Resumed",
+    "Started",
+    "StepDone",
+    "Stopped",
+    "Validated",
+    "Watched",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,23 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A watched training ended early, or not its last state is kept.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        kept: Step of the state that is kept.
+        why: Which limit was passed; None where it went to its end.
+    """
+
+    step: int
+    steps: int
+    kept: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The model is saved.
 
@@ -131,5 +159,5 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | Resumed | StepDone | Validated | Stopped | Finished
+Event = Preflight | Started | Resumed | StepDone | Validated | Watched | Stopped | Finished
 Progress = Callable[[Event], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from train.adapters import Adapter, adapter_named
 from train.backends import Job
 from train.backends.handing import hand_over
 from train.callbacks.keep import Keeper, kept_steps
+from train.callbacks.watch import Watch
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
 from train.data import Stream, batches
@@ -202,14 +204,18 @@ def _train(
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
     group.shard(model)
-    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16, group=group)
+    watch = None if arm.watch is None else Watch(arm.watch, output)
+    training = _training(
+        arm, objective, ready, model, stream, steps=facts.steps, watch=watch, bfloat16=bfloat16, group=group
+    )
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     wanted = kept_steps(arm.checkpoints, facts.steps)
     done = 0 if states is None else states.step
-    with Keeper(output, wanted, write, done=done, lasting=lambda: states is not None and states.step > 0) as keeper:
+    keeping = Keeper(output, wanted, write, done=done, lasting=lambda: states is not None and states.step > 0)
+    with watch or contextlib.nullcontext(), keeping as keeper:
         journal = run_steps(training, probe=probe, callbacks=[keeper], states=states, report=report)
         if group.together:
             trained = group.gather(model)
@@ -251,7 +257,7 @@ def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
         folder=output,
         validation_loss=journal.validation_loss,
         train_loss=journal.mean_loss(after=facts.steps - facts.steps_per_epoch),
-        steps=facts.steps,
+        steps=facts.steps if journal.ended is None else journal.ended[0],
         seconds=journal.seconds,
         trained_tokens=journal.trained_tokens,
         trainable_parameters=facts.trainable_parameters,
@@ -285,6 +291,7 @@ def _training(
     stream: Stream,
     *,
     steps: int,
+    watch: Watch | None,
     bfloat16: bool,
     group: Group,
 ) -> Training:
@@ -304,6 +311,7 @@ def _training(
         steps=steps,
         pad=ready.pad,
         terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
+        watch=watch,
         bfloat16=bfloat16,
         group=group,
     )

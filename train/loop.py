@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from train.callbacks import Callback, Moment
+from train.callbacks.watch import Watch
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import OutOfMemory
@@ -46,6 +47,7 @@ class Training:
         steps: Optimizer steps.
         pad: Token id to pad with.
         terms: Added to the loss, against forgetting.
+        watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
         group: The processes that train together.
     """
@@ -58,6 +60,7 @@ class Training:
     steps: int
     pad: int
     terms: Sequence[Term] = ()
+    watch: Watch | None = None
     bfloat16: bool = False
     group: Group = ALONE
 
@@ -93,8 +96,8 @@ def run_steps(
     warmup = warmup_steps(arm.warmup, steps)
     log_every = 1 if model.device.type == "cpu" else _LOG_EVERY
     journal = Journal(steps, report)
-    parts = Parts(model, optimizer, journal, callbacks)
-    done = _resume(parts, states, steps=steps, report=report)
+    parts = Parts(model, optimizer, journal, [*callbacks, *([training.watch] if training.watch else [])])
+    step = done = _resume(parts, states, steps=steps, report=report)
     if done:
         model.train()
         journal.resume()
@@ -102,26 +105,42 @@ def run_steps(
         _validate(training, journal, step=0, probe=probe)
 
     with waiting_signals() if states is not None else contextlib.nullcontext(Waiting()) as signal:
-        for step, rows in enumerate(itertools.islice(training.stream.after(done), steps - done), start=done + 1):
+        left = 0 if _ended(training) else steps - done
+        for step, rows in enumerate(itertools.islice(training.stream.after(done), left), start=done + 1):
             rate = _set_rate(optimizer, arm, step, steps=steps, warmup=warmup)
             total = _backward(training, rows)
             norm = training.group.whole(clip_grad_norm_(parameters, arm.clip or math.inf))
             journal.count(rows, total)
             due = [callback for callback in callbacks if callback.due(step)]
             saves = states if states and (signal.number is not None or states.due(step, steps)) else None
-            if step % log_every == 0 or step == steps or due or saves:
+            looks = _looks(training, step)
+            if step % log_every == 0 or looks or due or saves:
                 journal.log(step, learning_rate=rate, norm=norm)  # before the update: a NaN stays out of the weights
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             _call(due, Moment(step, steps, model, optimizer, journal))
-            if step % training.stream.steps_per_epoch == 0 or step == steps:
+            if looks:
                 _validate(training, journal, step=step, probe=probe)
             if saves:
                 _save(saves, parts, step)
                 if signal.number is not None:
                     report(Stopped(step, steps, signal.name))
                     signal.deliver()
+            if _ended(training):
+                break
+    if training.watch is not None:
+        journal.kept(training.watch.put_back(model, step), done=step, why=training.watch.ended)
     return journal
+
+
+def _looks(training: Training, step: int) -> bool:
+    """Whether the model is validated after this step."""
+    regular = step % training.stream.steps_per_epoch == 0 or step == training.steps
+    return regular or (training.watch is not None and training.watch.due(step))
+
+
+def _ended(training: Training) -> bool:
+    return training.watch is not None and training.watch.ended is not None
 
 
 def _resume(parts: Parts, states: States | None, *, steps: int, report: Callable[[Event], None]) -> int:
@@ -210,6 +229,8 @@ def _validate(training: Training, journal: Journal, *, step: int, probe: Probe |
         with torch.random.fork_rng(devices):  # a probe that draws random numbers does not change the training
             measured = probe(model, step)
     journal.validated(step, loss, measured)
+    if training.watch is not None:
+        training.watch.look(model, step, loss, measured)
     model.train()
     journal.resume()
 

@@ -112,6 +112,16 @@ class Course(Protocol):
         """The last one; None without a validation split."""
         ...
 
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        """Step and reason, where a limit ended it early."""
+        ...
+
+    @property
+    def kept_step(self) -> int | None:
+        """Of the state that was kept, where it is not the last."""
+        ...
+
     def mean_loss(self, *, after: int) -> float | None:
         """Mean training loss after a step; None where it is not known."""
         ...
@@ -144,7 +154,9 @@ def manifest(facts: Facts, journal: Course, *, folder: Path, peak_memory: int | 
         "rows": dict(facts.rows),
         "max_length": facts.max_length,
         "stop_tokens": facts.stop_tokens,
-        "steps": facts.steps,
+        "steps": facts.steps if journal.ended is None else journal.ended[0],
+        "ended": None if journal.ended is None else journal.ended[1],
+        "kept_step": journal.kept_step,
         "steps_per_epoch": facts.steps_per_epoch,
         "train_loss": journal.mean_loss(after=facts.steps - facts.steps_per_epoch),
         "validation_loss": journal.validation_loss,

@@ -99,6 +99,11 @@ class _Display:
         if parts:
             self._print(f"step {event.step:,} · " + " · ".join(parts))
 
+    def _watched(self, event: Any) -> None:
+        ended = f"ended after step {event.step:,} of {event.steps:,}: {event.why}" if event.why else ""
+        kept = f"kept is the state after step {event.kept:,}" if event.kept != event.step else ""
+        self._print(" · ".join(part for part in (ended, kept) if part))
+
     def _finished(self, event: Any) -> None:
         rate = event.tokens / max(event.seconds, 1e-9)
         self._print(f"{_clock(event.seconds)} · {event.trained_tokens:,} tokens trained · {rate:,.0f} tokens/s")

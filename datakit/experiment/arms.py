@@ -15,6 +15,7 @@ from datakit.core.storage import locked, read_json, write_json
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import model_digest
+from datakit.experiment.probe import suite_probe
 from datakit.experiment.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
@@ -78,17 +79,14 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
         "model": model_digest(model),
         "data": tree_digest(data, ("*.parquet",)),
     }
-    return {
-        cell: json_digest(
-            {
-                "arm": recipe.arms[cell.arm].training,
-                "modules": recipe.arms[cell.arm].modules_digest(recipe.folder),
-                "seed": cell.seed,
-                **shared,
-            }
-        )
-        for cell in cells
-    }
+    return {cell: json_digest({**_own(recipe, cell), "seed": cell.seed, **shared}) for cell in cells}
+
+
+def _own(recipe: Recipe, cell: Cell) -> dict[str, Any]:
+    """The arm, the files of code that it names, and the suite where its training looks at it."""
+    arm = recipe.arms[cell.arm]
+    looked = {"suite": recipe.evaluate.suite} if arm.watch is not None and arm.watch.items else {}
+    return {"arm": arm.training, "modules": arm.modules_digest(recipe.folder), **looked}
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -115,7 +113,7 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> None:
-    from train import Preflight, Resumed, StepDone, Stopped, fit
+    from train import Preflight, Resumed, StepDone, Stopped, Watched, fit
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
@@ -124,6 +122,9 @@ def _fit(
         elif isinstance(event, Resumed | Stopped):
             for line in _interruption(event):
                 listen(Event("train", cell.name, f"{cell.name:<12} {line}"))
+        elif isinstance(event, Watched):
+            why = f"ended after step {event.step}: {event.why} · " if event.why else ""
+            listen(Event("train", cell.name, f"{cell.name:<12} {why}kept is the state after step {event.kept}"))
         elif isinstance(event, Preflight) and shows_rows:
             for pieces in event.rows:
                 listen(Event("train", "rows", _preview(pieces)))
@@ -136,6 +137,7 @@ def _fit(
         chat=recipe.chat,
         seed=cell.seed,
         replay=general_files(arm, layout),
+        probe=suite_probe(recipe, arm, model),
         offline=recipe.offline,
         progress=heard,
         imports=recipe.folder,
