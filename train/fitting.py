@@ -23,10 +23,11 @@ from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
 from train.eventlog import event_log, seeded
-from train.events import Event, Finished, Preflight, Progress, Started
-from train.loop import Probe, Training, computing, memory_errors, run_steps
+from train.events import Event, Finished, Packing, Preflight, Progress, Started
+from train.loop import Probe, Training, computing, memory_errors, recompute, run_steps
 from train.manifest import Course, Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
+from train.packing import chosen_attention
 from train.parallel import Group, check_together, joined
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
@@ -34,6 +35,7 @@ from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
 from train.retention.token_mask import without_surprises
 from train.states import States
+from train.tracking import Tracked, tracking
 
 __all__ = ["TrainResult", "fit"]
 
@@ -121,8 +123,12 @@ def fit(
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
         states = None if group.together else States(output, training_key(arm, source), every=arm.save_every)
-        done = 0 if states is None else states.step
-        with event_log(log, progress, goes_on=done > 0, silent=group.rank > 0) as report:
+        done, silent = 0 if states is None else states.step, group.rank > 0
+        told = Tracked(output.name, output.parent, arm.training, done, offline)
+        with (
+            tracking(() if silent else arm.track, told, progress) as heard,
+            event_log(log, heard, goes_on=done > 0, silent=silent) as report,
+        ):
             lost = len(ready.train.dropped)
             report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
             if arm.chosen_backend[0] != "native":
@@ -203,11 +209,16 @@ def _train(
     facts = _facts(arm, ready, model, stream, source, bfloat16=bfloat16)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
-    group.shard(model)
     watch = None if arm.watch is None else Watch(arm.watch, output)
     training = _training(
         arm, objective, ready, model, stream, steps=facts.steps, watch=watch, bfloat16=bfloat16, group=group
     )
+    attention, why = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
+    report(Packing(attention is not None, why))
+    training = replace(training, attention=attention)
+    if arm.checkpointing:
+        recompute(model)
+    group.shard(model)  # last: what is tried on the model before is tried on a whole one
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
