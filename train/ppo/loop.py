@@ -1,0 +1,206 @@
+"""The loop of proximal policy optimisation, read from top to bottom: sample, judge, estimate, learn."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from train.errors import Diverged, TrainError
+from train.ppo.advantages import gae, whitened
+from train.ppo.losses import policy_loss, value_loss
+from train.ppo.penalty import Penalty
+from train.ppo.rollout import Answers, Reward, answer_logprobs, answer_values, sample
+from train.ppo.settings import Ppo
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.masking import Row
+
+__all__ = ["Learner", "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One step.
+
+    Attributes:
+        reward: Mean reward of the answers.
+        kl: Mean nats per answer by which the policy left the start model.
+        kl_weight: Of the penalty in this step.
+        loss: Policy loss per token, mean over the updates.
+        norm: Largest norm of the policy's gradient, before clipping.
+        clipped: Share of tokens whose ratio left the interval, in the last pass.
+        complete: Share of answers that ended by themselves.
+        answer_tokens: Tokens said.
+    """
+
+    reward: float
+    kl: float
+    kl_weight: float
+    loss: float
+    norm: float
+    clipped: float
+    complete: float
+    answer_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Answers with what is known of them before learning; everything (answers, tokens) and without a gradient."""
+
+    answers: Answers
+    logprobs: torch.Tensor
+    values: torch.Tensor
+    advantages: torch.Tensor
+    returns: torch.Tensor
+
+
+class Learner:
+    """Policy, critic and penalty, and one method that makes a step.
+
+    Everything runs without dropout: the ratio of new to old probability has to be 1 before the first update.
+
+    Args:
+        policy: A causal language model; what has ``requires_grad`` is trained.
+        critic: A sequence classifier with one label.
+        reference: Log-probabilities of the start model for some answers, (answers, tokens).
+        reward: Judges pairs of prompt and answer.
+        settings: See :class:`train.ppo.settings.Ppo`.
+        optimizer: Of the policy.
+        critic_optimizer: Of the critic.
+        decode: Token ids to text.
+        stops: Token ids that end an answer.
+        pad: Token id to pad with.
+        batch_size: Answers per update.
+        clip: Largest norm of a gradient; None for no clipping.
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        critic: Any,
+        *,
+        reference: Callable[[Answers], torch.Tensor],
+        reward: Reward,
+        settings: Ppo,
+        optimizer: torch.optim.Optimizer,
+        critic_optimizer: torch.optim.Optimizer,
+        decode: Callable[[list[int]], str],
+        stops: Sequence[int],
+        pad: int,
+        batch_size: int,
+        clip: float | None,
+    ) -> None:
+        self.policy, self.critic, self.settings = policy, critic, settings
+        self.penalty = Penalty(settings.kl, settings.kl_target)
+        self._reference, self._reward, self._decode = reference, reward, decode
+        self._optimizers = (optimizer, critic_optimizer)
+        self._stops, self._pad = list(stops), pad
+        self._batch_size, self._clip = batch_size, clip
+
+    def answers(self, prompts: Sequence[Row]) -> tuple[Answers, torch.Tensor]:
+        """One sampled answer per prompt, and what the reward thinks of each, (answers,).
+
+        Raises:
+            TrainError: The reward did not give one finite number per answer.
+        """
+        import torch
+
+        answers = sample(
+            self.policy,
+            prompts,
+            stops=self._stops,
+            pad=self._pad,
+            max_answer=self.settings.max_answer,
+            temperature=self.settings.temperature,
+        )
+        asked, said = ([self._decode(ids) for ids in side] for side in answers.split())
+        scores = [float(score) for score in self._reward(asked, said)]
+        if len(scores) != len(said):
+            raise TrainError(f"the reward gave {len(scores)} numbers for {len(said)} answers")
+        if wrong := next((score for score in scores if not math.isfinite(score)), None):
+            raise TrainError(f"the reward gave {wrong}, not a finite number")
+        return answers, torch.tensor(scores, device=answers.ids.device)
+
+    def step(self, prompts: Sequence[Row]) -> Outcome:
+        """Samples an answer to every prompt and learns from it.
+
+        Raises:
+            TrainError: See :meth:`answers`.
+            Diverged: The loss became NaN or infinite.
+        """
+        self.policy.eval()
+        self.critic.eval()
+        answers, scores = self.answers(prompts)
+        judged, kl = self._judge(answers, scores)
+        weight = self.penalty.weight
+        losses, norms, clipped = [], [0.0], 0.0
+        for _ in range(self.settings.passes):
+            clipped = 0.0
+            for start in range(0, len(answers), self._batch_size):
+                loss, norm, left = self._update(judged, slice(start, start + self._batch_size))
+                losses.append(loss)
+                norms.append(norm)
+                clipped += left
+        self.penalty.steer(kl, answers=len(answers))
+        return Outcome(
+            reward=float(scores.mean()),
+            kl=kl,
+            kl_weight=weight,
+            loss=sum(losses) / len(losses),
+            norm=max(norms),
+            clipped=clipped / max(1, int(answers.mask.sum())),
+            complete=float(answers.complete.float().mean()),
+            answer_tokens=int(answers.mask.sum()),
+        )
+
+    def _judge(self, answers: Answers, scores: torch.Tensor) -> tuple[_Judged, float]:
+        """Rewards per token (the penalty everywhere, the score at the last token), advantages and returns."""
+        import torch
+
+        settings = self.settings
+        with torch.no_grad():
+            logprobs = answer_logprobs(self.policy, answers, temperature=settings.temperature)
+            leaving = (logprobs - self._reference(answers)) * answers.mask
+            values = answer_values(self.critic, answers)
+            rewards = -self.penalty.weight * leaving
+            rows = torch.arange(len(answers), device=rewards.device)
+            rewards[rows, answers.mask.sum(1) - 1] += scores
+            advantages = gae(rewards, values, answers.mask, discount=settings.discount, decay=settings.decay)
+            returns = advantages + values
+            judged = _Judged(answers, logprobs, values, whitened(advantages, answers.mask), returns)
+        return judged, float(leaving.sum(1).mean())
+
+    def _update(self, judged: _Judged, part: slice) -> tuple[float, float, float]:
+        """One update of policy and critic from some answers: policy loss per token, gradient norm, tokens clipped."""
+        import torch
+        from torch.nn.utils import clip_grad_norm_
+
+        answers = judged.answers.rows(part)
+        tokens = int(answers.mask.sum())
+        clip = self.settings.clip
+        logprobs = answer_logprobs(self.policy, answers, temperature=self.settings.temperature)
+        old = judged.logprobs[part]
+        loss = policy_loss(logprobs, old, judged.advantages[part], answers.mask, clip=clip) / tokens
+        values = answer_values(self.critic, answers)
+        error = value_loss(values, judged.values[part], judged.returns[part], answers.mask, clip=clip) / tokens
+        torch.autograd.backward(loss + error)
+        norms = []
+        for optimizer in self._optimizers:
+            trained = list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
+            norms.append(float(clip_grad_norm_(trained, self._clip or math.inf)))
+        found = (float(loss.detach()), *norms)
+        if not all(map(math.isfinite, found)):
+            raise Diverged(
+                f"the policy loss became {found[0]}, the gradients {found[1]} and {found[2]}",
+                hint="Lower learning_rate or ppo.clip; no model was written",
+            )
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        left = ((torch.exp(logprobs.detach() - old) - 1).abs() > clip) & answers.mask
+        return found[0], norms[0], float(left.sum())
