@@ -67,8 +67,11 @@ def read_files(files: Sequence[Path], *, columns: Sequence[str] = ("id", "messag
     for file in files:
         table = read_table(file)
         names = [name for name in columns if name in table.column_names]
-        if not {"messages", "text"} & set(names):
-            raise TrainError("neither a column 'messages' nor 'text'", where=file, hint="Make it with datakit build")
+        needed = [name for name in columns if name != "id"]
+        if not set(needed) & set(names):
+            what = "no column" if len(needed) == 1 else "neither a column"
+            nor = " nor ".join(f"'{name}'" for name in needed)
+            raise TrainError(f"{what} {nor}", where=file, hint="Make it with datakit build")
         tables.append(table.select(names))
     return pa.concat_tables(tables, promote_options="default")
 
@@ -124,12 +127,20 @@ class Stream:
         share: Share of replay rows in an epoch.
         rows_per_step: Batch size times accumulation; the last step of an epoch may have fewer.
         seed: Of the order.
+        draw: Called with every row each time it comes, and a source of randomness of the epoch: masked words.
     """
 
     def __init__(
-        self, rows: Sequence[Any], *, replay: Sequence[Any] = (), share: float = 0.0, rows_per_step: int, seed: int
+        self,
+        rows: Sequence[Any],
+        *,
+        replay: Sequence[Any] = (),
+        share: float = 0.0,
+        rows_per_step: int,
+        seed: int,
+        draw: Callable[[Any, random.Random], Any] | None = None,
     ) -> None:
-        self._rows, self._replay, self._seed = rows, replay, seed
+        self._rows, self._replay, self._seed, self._draw = rows, replay, seed, draw
         self._replayed = max(1, round(len(rows) * share / (1 - share))) if replay else 0
         self._rows_per_step = rows_per_step
         self.rows_per_epoch = len(rows) + self._replayed
@@ -155,6 +166,9 @@ class Stream:
                 self._random("replay", turn).shuffle(rounds[turn])
             order.append(self._replay[rounds[turn][place]])
         self._random("epoch", epoch).shuffle(order)
+        if self._draw is not None:
+            source = self._random("draw", epoch)
+            order = [self._draw(row, source) for row in order]
         return order
 
     def _random(self, purpose: str, number: int) -> random.Random:
@@ -171,22 +185,23 @@ class Batch:
         ids: Token ids, (rows, longest).
         positions: Indices into the flattened (rows * longest) positions whose next token is trained, (trained,).
         targets: Those next tokens, (trained,).
+        weights: Of the targets, (trained,); None where each weighs 1.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     targets: torch.Tensor
+    weights: torch.Tensor | None = None
 
     @property
     def weight(self) -> float:
-        """Number of trained tokens."""
-        return float(len(self.targets))
+        """Number of trained tokens, or the sum of their weights."""
+        return float(len(self.targets)) if self.weights is None else float(self.weights.double().sum())
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        parts = (self.ids, self.positions, self.targets)
-        ids, positions, targets = (part.to(device, non_blocking=True) for part in parts)
-        return Batch(ids, positions, targets)
+        parts = (self.ids, self.positions, self.targets, self.weights)
+        return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in parts))  # type: ignore[arg-type]
 
 
 def collate(rows: Sequence[Row], *, pad: int) -> Batch:
@@ -201,7 +216,13 @@ def collate(rows: Sequence[Row], *, pad: int) -> Batch:
         ids[place, : len(row)] = row.ids
         trained[place, : len(row)] = row.trained
     targets = np.flatnonzero(trained)  # the first token of a row is never trained, so minus one stays in the row
-    return Batch(torch.from_numpy(ids), torch.from_numpy(targets - 1), torch.from_numpy(ids.reshape(-1)[targets]))
+    weights = None
+    if any(row.weights is not None for row in rows):
+        own = [row.trained.astype(np.float32) if row.weights is None else row.weights for row in rows]
+        weights = torch.from_numpy(np.concatenate([part[row.trained] for part, row in zip(own, rows, strict=True)]))
+    return Batch(
+        torch.from_numpy(ids), torch.from_numpy(targets - 1), torch.from_numpy(ids.reshape(-1)[targets]), weights
+    )
 
 
 def batches(

@@ -22,7 +22,7 @@ from train.schedules import rate_factor, warmup_steps
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Probe", "Training", "memory_errors", "run_steps", "validation_loss"]
+__all__ = ["Probe", "Training", "computing", "memory_errors", "run_steps", "validation_loss"]
 
 Probe = Callable[[Any, int], Mapping[str, float]]
 
@@ -119,7 +119,7 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     size, pad = training.arm.batch_size, training.pad
     for batch in batches(rows, batch_size=size, pad=pad, collate=objective.collate):
         batch = batch.to(model.device)
-        with _computing(model, bfloat16=training.bfloat16):
+        with computing(model, bfloat16=training.bfloat16):
             loss = objective.loss(model, batch)
             terms = [term(model, batch, loss) for term in training.terms]
         torch.autograd.backward(sum(terms, start=loss.total) / weight)
@@ -135,7 +135,7 @@ def validation_loss(training: Training) -> float | None:
         return None
     model, objective = training.model, training.objective
     total, weight = torch.zeros((), dtype=torch.float64, device=model.device), 0.0
-    with torch.inference_mode(), _computing(model, bfloat16=training.bfloat16):
+    with torch.inference_mode(), computing(model, bfloat16=training.bfloat16):
         for batch in training.validation:
             total += objective.loss(model, batch.to(model.device)).total.double()
             weight += batch.weight
@@ -176,7 +176,8 @@ def _peak(arm: Arm) -> float:
     return arm.learning_rate
 
 
-def _computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManager[Any]:
+def computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManager[Any]:
+    """Autocast to bfloat16 where it is wanted."""
     import torch
 
     return torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16)
