@@ -1,1 +1,1 @@
-"""Proximal policy optimisation from a reward: rollouts, advantages, the clipped objective, and its own loop."""
+"""Proximal policy optimisation: rollouts, judges, advantages, the clipped losses, and a step made of them."""

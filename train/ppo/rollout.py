@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-    from train.masking import Row
-
-__all__ = ["Answers", "Reward", "answer_logprobs", "answer_values", "sample"]
-
-Reward = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+__all__ = ["Answers", "answer_logprobs", "answer_values", "sample"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +60,19 @@ class Answers:
 
 
 def sample(
-    model: Any, prompts: Sequence[Row], *, stops: Sequence[int], pad: int, max_answer: int, temperature: float
+    model: Any,
+    prompts: Sequence[NDArray[np.int32]],
+    *,
+    stops: Sequence[int],
+    pad: int,
+    max_answer: int,
+    temperature: float,
 ) -> Answers:
     """One answer per prompt, sampled with torch's random state.
 
     Args:
         model: A causal language model with ``generate``.
-        prompts: Token rows that end where the answer begins.
+        prompts: Token ids of each; they end where the answer begins.
         stops: Token ids that end an answer.
         pad: Token id to pad with.
         max_answer: Longest answer in tokens.
@@ -81,7 +85,7 @@ def sample(
     left = torch.full((len(prompts), longest), pad)
     seen = torch.zeros(len(prompts), longest, dtype=torch.long)
     for place, row in enumerate(prompts):
-        left[place, longest - len(row) :] = torch.from_numpy(row.ids).long()
+        left[place, longest - len(row) :] = torch.from_numpy(row).long()
         seen[place, longest - len(row) :] = 1
     was_training = model.training
     model.eval()
@@ -107,7 +111,7 @@ def sample(
 
 
 def _aligned(
-    prompts: Sequence[Row], said: torch.Tensor, mask: torch.Tensor, complete: torch.Tensor, *, pad: int
+    prompts: Sequence[NDArray[np.int32]], said: torch.Tensor, mask: torch.Tensor, complete: torch.Tensor, *, pad: int
 ) -> Answers:
     """The same, padded at the end instead of the front: a causal model then needs no attention mask."""
     import torch
@@ -117,7 +121,7 @@ def _aligned(
     longest = max(start + length for start, length in zip(starts, lengths, strict=True))
     ids = torch.full((len(prompts), longest), pad, device=said.device)
     for place, row in enumerate(prompts):
-        ids[place, : starts[place]] = torch.from_numpy(row.ids).long()
+        ids[place, : starts[place]] = torch.from_numpy(row).long()
         ids[place, starts[place] : starts[place] + lengths[place]] = said[place, : lengths[place]]
     return Answers(ids, torch.tensor(starts, device=said.device), mask, complete)
 

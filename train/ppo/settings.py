@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-__all__ = ["Ppo"]
+from train.backends import BackendSettings
+
+__all__ = ["PpoSettings"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Ppo(BaseModel):
-    """Settings of ``objective: ppo``; a step samples ``batch_size * accumulate`` answers and learns from them.
+class PpoSettings(BackendSettings):
+    """Settings of ``backend: {ppo: {reward: ...}}``.
+
+    A step samples an answer to each of ``batch_size * accumulate`` prompts and learns from them.
 
     Attributes:
         reward: A folder made with ``objective: reward``, or ``module:function`` that takes the prompts and the answers
@@ -20,22 +24,20 @@ class Ppo(BaseModel):
         max_answer: Longest answer in tokens.
         temperature: Of sampling.
         passes: Times that every answer is learnt from before new ones are sampled.
-        clip: Half the width of the interval that the ratio of new to old probability counts in; .2 as in the paper.
+        ratio: Half the width of the interval around 1 in which the ratio of new to old probability counts; .2 as in
+            the paper (arXiv 1707.06347).
         discount: Of later rewards; 1, since an answer is judged as a whole.
-        decay: ``lambda`` of generalised advantage estimation; .95 as in the paper.
+        decay: ``lambda`` of generalised advantage estimation (arXiv 1506.02438); .95.
         kl: Weight of the penalty for leaving the start model, per nat, at the start; 0 for none.
-        kl_target: Nats per answer that the weight is steered towards (Ziegler et al., arXiv 1909.08593); null keeps
-            the weight as it is.
+        kl_target: Nats per answer that the weight is steered towards (arXiv 1909.08593); null keeps the weight.
         critic_rate: Peak learning rate of the critic; that of the policy where it is not given.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reward: str = Field(min_length=1)
     max_answer: int = Field(default=64, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     passes: int = Field(default=4, ge=1)
-    clip: float = Field(default=0.2, gt=0, lt=1)
+    ratio: float = Field(default=0.2, gt=0, lt=1)
     discount: Share = 1.0
     decay: Share = 0.95
     kl: float = Field(default=0.05, ge=0)

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from train.masking import Row
 from train.ppo.rollout import answer_logprobs, answer_values, sample
 
 STOP = 257
 
 
 def prompt(text, tokenizer):
-    ids = np.asarray(tokenizer(text)["input_ids"], dtype=np.int32)
-    return Row(text, ids, np.zeros(len(ids), dtype=bool))
+    return np.asarray(tokenizer(text)["input_ids"], dtype=np.int32)
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def test_sampling_follows_the_models_probabilities(model, tokenizer):
         torch.manual_seed(0)
         found = sample(model, [one] * 2000, stops=[STOP], pad=0, max_answer=1, temperature=1.0)
     with torch.no_grad():
-        wanted = model(input_ids=torch.from_numpy(one.ids).long()[None]).logits[0, -1].softmax(-1)
+        wanted = model(input_ids=torch.from_numpy(one).long()[None]).logits[0, -1].softmax(-1)
     counts = torch.bincount(found.tokens[:, 0], minlength=260) / 2000
     for token in wanted.topk(3).indices.tolist():
         p = wanted[token].item()

@@ -1,4 +1,4 @@
-"""The loop of proximal policy optimisation, read from top to bottom: sample, judge, estimate, learn."""
+"""A step of proximal policy optimisation, read from top to bottom: sample, judge, estimate, learn."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from train.errors import Diverged, TrainError
+from train.errors import Diverged
 from train.ppo.advantages import gae, whitened
 from train.ppo.losses import policy_loss, value_loss
 from train.ppo.penalty import Penalty
-from train.ppo.rollout import Answers, Reward, answer_logprobs, answer_values, sample
-from train.ppo.settings import Ppo
+from train.ppo.rewards import Judge
+from train.ppo.rollout import Answers, answer_logprobs, answer_values, sample
+from train.ppo.settings import PpoSettings
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-    from train.masking import Row
-
-__all__ = ["Learner", "Outcome"]
+__all__ = ["Learner", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Step:
     """One step.
 
     Attributes:
@@ -49,7 +50,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Estimated:
     """Answers with what is known of them before learning; everything (answers, tokens) and without a gradient."""
 
     answers: Answers
@@ -68,11 +69,10 @@ class Learner:
         policy: A causal language model; what has ``requires_grad`` is trained.
         critic: A sequence classifier with one label.
         reference: Log-probabilities of the start model for some answers, (answers, tokens).
-        reward: Judges pairs of prompt and answer.
-        settings: See :class:`train.ppo.settings.Ppo`.
+        judge: Gives every answer its reward.
+        settings: See :class:`train.ppo.settings.PpoSettings`.
         optimizer: Of the policy.
         critic_optimizer: Of the critic.
-        decode: Token ids to text.
         stops: Token ids that end an answer.
         pad: Token id to pad with.
         batch_size: Answers per update.
@@ -85,11 +85,10 @@ class Learner:
         critic: Any,
         *,
         reference: Callable[[Answers], torch.Tensor],
-        reward: Reward,
-        settings: Ppo,
+        judge: Judge,
+        settings: PpoSettings,
         optimizer: torch.optim.Optimizer,
         critic_optimizer: torch.optim.Optimizer,
-        decode: Callable[[list[int]], str],
         stops: Sequence[int],
         pad: int,
         batch_size: int,
@@ -97,17 +96,13 @@ class Learner:
     ) -> None:
         self.policy, self.critic, self.settings = policy, critic, settings
         self.penalty = Penalty(settings.kl, settings.kl_target)
-        self._reference, self._reward, self._decode = reference, reward, decode
+        self._reference, self._judge = reference, judge
         self._optimizers = (optimizer, critic_optimizer)
         self._stops, self._pad = list(stops), pad
         self._batch_size, self._clip = batch_size, clip
 
-    def answers(self, prompts: Sequence[Row]) -> tuple[Answers, torch.Tensor]:
-        """One sampled answer per prompt, and what the reward thinks of each, (answers,).
-
-        Raises:
-            TrainError: The reward did not give one finite number per answer.
-        """
+    def answers(self, prompts: Sequence[NDArray[np.int32]]) -> tuple[Answers, torch.Tensor]:
+        """One sampled answer per prompt, and its reward, (answers,)."""
         import torch
 
         answers = sample(
@@ -118,36 +113,44 @@ class Learner:
             max_answer=self.settings.max_answer,
             temperature=self.settings.temperature,
         )
-        asked, said = ([self._decode(ids) for ids in side] for side in answers.split())
-        scores = [float(score) for score in self._reward(asked, said)]
-        if len(scores) != len(said):
-            raise TrainError(f"the reward gave {len(scores)} numbers for {len(said)} answers")
-        if wrong := next((score for score in scores if not math.isfinite(score)), None):
-            raise TrainError(f"the reward gave {wrong}, not a finite number")
-        return answers, torch.tensor(scores, device=answers.ids.device)
+        return answers, torch.tensor(self._judge(answers), device=answers.ids.device)
 
-    def step(self, prompts: Sequence[Row]) -> Outcome:
+    def measure(self, prompts: Sequence[NDArray[np.int32]]) -> dict[str, float]:
+        """Mean reward, and nats per answer by which the policy left the start model, over one answer per prompt."""
+        import torch
+
+        self.policy.eval()
+        rewards, leaving = 0.0, 0.0
+        for start in range(0, len(prompts), self._batch_size):
+            answers, scores = self.answers(prompts[start : start + self._batch_size])
+            with torch.no_grad():
+                logprobs = answer_logprobs(self.policy, answers, temperature=self.settings.temperature)
+                leaving += float(((logprobs - self._reference(answers)) * answers.mask).sum())
+            rewards += float(scores.sum())
+        return {"reward": rewards / len(prompts), "kl": leaving / len(prompts)}
+
+    def step(self, prompts: Sequence[NDArray[np.int32]]) -> Step:
         """Samples an answer to every prompt and learns from it.
 
         Raises:
-            TrainError: See :meth:`answers`.
+            TrainError: The reward gave no number.
             Diverged: The loss became NaN or infinite.
         """
         self.policy.eval()
         self.critic.eval()
         answers, scores = self.answers(prompts)
-        judged, kl = self._judge(answers, scores)
+        estimated, kl = self._estimate(answers, scores)
         weight = self.penalty.weight
         losses, norms, clipped = [], [0.0], 0.0
         for _ in range(self.settings.passes):
             clipped = 0.0
             for start in range(0, len(answers), self._batch_size):
-                loss, norm, left = self._update(judged, slice(start, start + self._batch_size))
+                loss, norm, left = self._update(estimated, slice(start, start + self._batch_size))
                 losses.append(loss)
                 norms.append(norm)
                 clipped += left
         self.penalty.steer(kl, answers=len(answers))
-        return Outcome(
+        return Step(
             reward=float(scores.mean()),
             kl=kl,
             kl_weight=weight,
@@ -158,7 +161,7 @@ class Learner:
             answer_tokens=int(answers.mask.sum()),
         )
 
-    def _judge(self, answers: Answers, scores: torch.Tensor) -> tuple[_Judged, float]:
+    def _estimate(self, answers: Answers, scores: torch.Tensor) -> tuple[_Estimated, float]:
         """Rewards per token (the penalty everywhere, the score at the last token), advantages and returns."""
         import torch
 
@@ -172,22 +175,22 @@ class Learner:
             rewards[rows, answers.mask.sum(1) - 1] += scores
             advantages = gae(rewards, values, answers.mask, discount=settings.discount, decay=settings.decay)
             returns = advantages + values
-            judged = _Judged(answers, logprobs, values, whitened(advantages, answers.mask), returns)
-        return judged, float(leaving.sum(1).mean())
+            estimated = _Estimated(answers, logprobs, values, whitened(advantages, answers.mask), returns)
+        return estimated, float(leaving.sum(1).mean())
 
-    def _update(self, judged: _Judged, part: slice) -> tuple[float, float, float]:
+    def _update(self, estimated: _Estimated, part: slice) -> tuple[float, float, float]:
         """One update of policy and critic from some answers: policy loss per token, gradient norm, tokens clipped."""
         import torch
         from torch.nn.utils import clip_grad_norm_
 
-        answers = judged.answers.rows(part)
+        answers = estimated.answers.rows(part)
         tokens = int(answers.mask.sum())
-        clip = self.settings.clip
+        clip = self.settings.ratio
         logprobs = answer_logprobs(self.policy, answers, temperature=self.settings.temperature)
-        old = judged.logprobs[part]
-        loss = policy_loss(logprobs, old, judged.advantages[part], answers.mask, clip=clip) / tokens
+        old = estimated.logprobs[part]
+        loss = policy_loss(logprobs, old, estimated.advantages[part], answers.mask, clip=clip) / tokens
         values = answer_values(self.critic, answers)
-        error = value_loss(values, judged.values[part], judged.returns[part], answers.mask, clip=clip) / tokens
+        error = value_loss(values, estimated.values[part], estimated.returns[part], answers.mask, clip=clip) / tokens
         torch.autograd.backward(loss + error)
         norms = []
         for optimizer in self._optimizers:
@@ -197,7 +200,7 @@ class Learner:
         if not all(map(math.isfinite, found)):
             raise Diverged(
                 f"the policy loss became {found[0]}, the gradients {found[1]} and {found[2]}",
-                hint="Lower learning_rate or ppo.clip; no model was written",
+                hint="Lower learning_rate or ratio; no model was written",
             )
         for optimizer in self._optimizers:
             optimizer.step()
