@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from datakit.core.checkpoint import Architecture
 from train.data import Encoded
 from train.encoder import Encoder
 from train.objectives import Loss
@@ -27,7 +28,7 @@ __all__ = ["Reward", "pair_scores", "reward_loss"]
 class Reward:
     """Pairs, each answer judged by a number of its own."""
 
-    architecture: ClassVar[Literal["causal", "masked", "reward"]] = "reward"
+    architecture: ClassVar[Architecture] = "reward"
     columns: ClassVar[tuple[str, ...]] = ("id", "messages", "rejected")
     answers: ClassVar[bool] = True
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "pairs"

@@ -140,7 +140,8 @@ def answer_logprobs(model: Any, answers: Answers, *, temperature: float = 1.0) -
     rows = torch.arange(len(answers), device=logits.device)[:, None]
     chosen = logits[rows, answers.places].float() / temperature
     logprobs = chosen.log_softmax(-1).gather(2, answers.tokens[:, :, None]).squeeze(2)
-    return logprobs.masked_fill(~answers.mask, 0.0)
+    masked: torch.Tensor = logprobs.masked_fill(~answers.mask, 0.0)
+    return masked
 
 
 def answer_values(critic: Any, answers: Answers) -> torch.Tensor:
@@ -156,4 +157,5 @@ def answer_values(critic: Any, answers: Answers) -> torch.Tensor:
     hidden = body(input_ids=answers.ids, use_cache=False).last_hidden_state
     rows = torch.arange(len(answers), device=hidden.device)[:, None]
     values = critic.score(hidden[rows, answers.places]).squeeze(-1).float()
-    return values.masked_fill(~answers.mask, 0.0)
+    masked: torch.Tensor = values.masked_fill(~answers.mask, 0.0)
+    return masked
