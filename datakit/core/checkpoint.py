@@ -124,7 +124,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: A
     torch = require("torch", extra="train")
     safetensors = require("safetensors", extra="train")
     try:
-        with no_progress_bars():
+        with no_progress_bars(), _no_reports():
             model, loading = getattr(transformers, _CLASSES[architecture]).from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
@@ -156,11 +156,23 @@ def _first_line(error: BaseException) -> str:
 @contextlib.contextmanager
 def no_progress_bars() -> Iterator[None]:
     """Keeps transformers' own bars off the terminal while a model is read or written."""
-    logging = require("transformers", extra="train").utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bars = require("transformers", extra="train").utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _no_reports() -> Iterator[None]:
+    """Keeps transformers' table of missing weights off the terminal; what is missing is an error of ours, or wanted."""
+    logging = require("transformers", extra="train").utils.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
