@@ -10,28 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
 from train.objectives import OBJECTIVES, objective_named
+from train.retention.settings import L2, SELF, Kl, Replay, TokenMask
 
-__all__ = ["Arm", "Every", "Replay"]
+__all__ = ["Arm", "Every"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
-
-
-class Replay(BaseModel):
-    """General data mixed into training so that the model keeps what it knew.
-
-    Attributes:
-        source: Name of the source, ``from`` in a recipe.
-        share: Share of the rows of every epoch that are replayed; 1-5 % already shields (docs/training.md).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    source: str = Field(alias="from", min_length=1)
-    share: float = Field(default=0.05, gt=0, lt=1)
 
 
 class Every(BaseModel):
@@ -78,7 +65,10 @@ class Arm(BaseModel):
         max_length: Longest row in tokens, longer ones lose their end; 2,048 or what the model holds.
         precision: ``bfloat16`` computes in bfloat16 while what is trained stays float32; ``auto`` takes it on a GPU
             that has it and float32 everywhere else.
-        replay: General data to mix in.
+        replay: General data to mix in, or what the start model says by itself.
+        kl: Keeps what the start model thought likely: forward KL divergence from it.
+        l2: Keeps the weights near the start.
+        token_mask: Leaves tokens untrained that surprise the start model.
         checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
     """
 
@@ -106,6 +96,9 @@ class Arm(BaseModel):
     max_length: Annotated[int, Field(ge=2)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     replay: Replay | None = None
+    kl: Kl | None = None
+    l2: L2 | None = None
+    token_mask: TokenMask | None = None
     checkpoints: Count | Every | None = None
 
     @model_validator(mode="before")
@@ -143,11 +136,29 @@ class Arm(BaseModel):
             raise ValueError("turn_weights: they need turns: all")
         if self.turn_weights is not None and not self.turn_weights[0]:
             raise ValueError("turn_weights: the last turn's weight, the first of the list, has to be above 0")
-        if self.replay is not None and objective_named(self.objective).rows == "pairs":
-            raise ValueError(
-                f"replay: objective '{self.objective}' learns from pairs, general text cannot stand among them"
-            )
+        objective = objective_named(self.objective)
+        if self.replay is not None and objective.rows == "pairs":
+            raise ValueError(f"replay: objective '{self.objective}' learns from pairs; general text is no pair")
+        if self.replay is not None and self.replay.source != SELF and self.replay.prompts is not None:
+            raise ValueError("replay: prompts are answered by the start model; they need from: self")
+        if self.token_mask is not None and objective.rows != "tokens":
+            raise ValueError(f"token_mask: objective '{self.objective}' does not train tokens one by one")
+        if self.kl is not None and objective.architecture != "causal":
+            raise ValueError(f"kl: objective '{self.objective}' trains no causal model")
+        if self.kl is not None and self.kl.source is None and objective.rows != "tokens":
+            raise ValueError(f"kl: with objective '{self.objective}' it is taken on general rows; add from: SOURCE")
         return self
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Key to the name of the source of general rows that it needs, such as ``replay.from``."""
+        named: dict[str, str | None] = {}
+        if self.replay is not None:
+            own = self.replay.source == SELF
+            named["replay.prompts" if own else "replay.from"] = self.replay.prompts if own else self.replay.source
+        if self.kl is not None:
+            named["kl.from"] = self.kl.source
+        return {key: name for key, name in named.items() if name is not None}
 
     def grid(self) -> list[Arm]:
         """All combinations of the lists, each a concrete arm; learning rates vary slowest. ``[self]`` without lists."""

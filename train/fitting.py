@@ -20,7 +20,7 @@ from train.adapters import Adapter, adapter_named
 from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
-from train.data import Encoded, Stream, batches
+from train.data import Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, Training, computing, memory_errors, run_steps
@@ -28,6 +28,9 @@ from train.manifest import Facts, data_digest
 from train.objectives import Drawing, Objective, Referring, objective_of, parts
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
+from train.retention.self_replay import with_own_texts
+from train.retention.terms import retention_terms
+from train.retention.token_mask import without_surprises
 
 __all__ = ["TrainResult", "fit"]
 
@@ -84,7 +87,7 @@ def fit(
         output: Where the folder shall stand; an earlier one of ours is replaced.
         chat: Chat settings, the same as in evaluation.
         seed: Of data order, initialisation and dropout. Equal seeds on one CPU give equal bytes.
-        replay: Parquet files by source name, for an arm that replays.
+        replay: Parquet files by source name, for an arm that replays or measures its divergence on general rows.
         probe: Called with the model and the step before the first step, after each epoch and at the end; what it
             returns goes into the history. It sees the model in eval mode and must leave its weights alone.
         progress: Receives events (:mod:`train.events`).
@@ -105,6 +108,7 @@ def fit(
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
     with _logging(log, progress) as report, memory_errors(arm), _seeded(seed):
+        replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         lost = len(ready.train.dropped)
         report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
@@ -129,7 +133,7 @@ def _train(
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
     model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
     before = fingerprint(model)
-    ready = _referred(arm, objective, ready, model, bfloat16=bfloat16)
+    ready = _asked(arm, objective, ready, model, bfloat16=bfloat16)
     stream = Stream(
         ready.train.rows,
         replay=ready.replay.rows,
@@ -174,27 +178,36 @@ def _train(
     )
 
 
-def _referred(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
-    """The data with what the start model says of it, where the objective compares with that."""
-    if not isinstance(objective, Referring):
+def _asked(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
+    """The data with what the start model says of it, where the objective or the arm wants to know that."""
+    if not isinstance(objective, Referring) and arm.token_mask is None:
         return ready
-
-    def asked(data: Encoded) -> Encoded:
-        with computing(model, bfloat16=bfloat16):
-            return replace(data, rows=objective.refer(model, data.rows, batch_size=arm.batch_size, pad=ready.pad))
-
+    size, pad, train, validation = arm.batch_size, ready.pad, ready.train.rows, ready.validation.rows
     model.eval()
-    ready = replace(ready, train=asked(ready.train), validation=asked(ready.validation))
+    with computing(model, bfloat16=bfloat16):
+        if isinstance(objective, Referring):
+            train, validation = (objective.refer(model, rows, batch_size=size, pad=pad) for rows in (train, validation))
+        if arm.token_mask is not None:
+            share, keep = arm.token_mask.quantile, ready.stop_tokens
+            train = without_surprises(model, train, share, keep=keep, batch_size=size, pad=pad)
     model.train()
-    return ready
+    own = replace(ready.train, rows=train), replace(ready.validation, rows=validation)
+    return replace(ready, train=own[0], validation=own[1])
 
 
 def _training(
     arm: Arm, objective: Objective, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool
 ) -> Training:
+    import torch
+
     validation = ready.validation.rows
     if isinstance(objective, Drawing):  # drawn once: every validation sees the same
         validation = [objective.draw(row, random.Random(digest("validation", row.id))) for row in validation]
+
+    def start() -> Any:
+        stored = getattr(torch, stored_dtype(ready.folder))
+        return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
+
     return Training(
         model,
         objective,
@@ -203,6 +216,7 @@ def _training(
         arm,
         steps=steps,
         pad=ready.pad,
+        terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
         bfloat16=bfloat16,
     )
 
@@ -215,7 +229,7 @@ def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, nam
     dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
     base = load_model(ready.folder, dtype=dtype, architecture=objective.architecture)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows]
+    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows, *ready.general.rows]
     check_vocabulary(base, ready.tokenizer, parts(rows))
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 

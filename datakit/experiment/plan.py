@@ -16,7 +16,7 @@ from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
 from datakit.core.hub import local_first
 from datakit.core.require import own_package
-from datakit.experiment.arms import cells
+from datakit.experiment.arms import cells, general_files
 from datakit.experiment.evaluation import suites
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
@@ -97,9 +97,6 @@ def _measure_training(
 
         planned = arm.grid()
         short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
-        replay = {}
-        if arm.replay is not None:
-            replay = {arm.replay.source: place.data / "replay" / f"{arm.replay.source}.parquet"}
         output = scratch / name
         result = fit(
             short,
@@ -107,7 +104,7 @@ def _measure_training(
             data=place.data,
             output=output,
             chat=recipe.chat,
-            replay=replay,
+            replay=general_files(arm, place),
             offline=recipe.offline,
             progress=heard,
         )
