@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
+from train.backends import LENGTH, Backend, backend_named, read_choice
+from train.backends.rewards import reward_digest
 from train.objectives import OBJECTIVES, objective_named
 from train.retention.settings import L2, SELF, Kl, Replay, TokenMask
 
@@ -46,6 +49,9 @@ class Arm(BaseModel):
         beta: What preference counts: ``dpo``'s per nat of advantage over the start model, ``orpo``'s of the odds
             ratio; .1.
         masked: Share of the tokens that ``mlm`` hides; .15.
+        backend: Who trains: ``native`` (default), our own loop, ``trl``, ``command``, ``mock``, or another name from
+            the entry-point group ``train.backends``;
+            with settings as ``{command: {run: ...}}``.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
         rank: LoRA's rank; 16.
@@ -79,6 +85,7 @@ class Arm(BaseModel):
     turn_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
     beta: Rate | None = None
     masked: Annotated[float, Field(gt=0, lt=1)] | None = None
+    backend: str | dict[str, dict[str, Any]] = "native"
     adapter: str = "lora"
     rank: Count | None = None
     alpha: Rate | None = None
@@ -110,6 +117,9 @@ class Arm(BaseModel):
         name = given.get("adapter", "lora")
         if not isinstance(name, str) or name not in ADAPTERS.names():
             raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        backend, _ = read_choice(given.get("backend", "native"))
+        if backend != "native":
+            _refuse_ignored(backend, given)
         objective = given.get("objective", "sft")
         if not isinstance(objective, str) or objective not in OBJECTIVES.names():
             raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
@@ -131,6 +141,19 @@ class Arm(BaseModel):
         return {**defaults, **given}
 
     @model_validator(mode="after")
+    def _trainable(self) -> Arm:
+        name, settings = self.chosen_backend
+        if name != "native" and self.replay is not None and self.replay.source == SELF:
+            raise ValueError(f"replay: the start model's own texts are made by our own loop, not by backend '{name}'")
+        if name != "native" and (reason := backend_named(name).check(self, settings)):
+            raise ValueError(f"backend {name}: {reason}")
+        return self
+
+    @property
+    def chosen_backend(self) -> tuple[str, Any]:
+        """The backend's name and its settings, defaults filled in."""
+        return read_choice(self.backend)
+
     def _consistent(self) -> Arm:
         if self.turn_weights is not None and self.turns != "all":
             raise ValueError("turn_weights: they need turns: all")
@@ -148,6 +171,12 @@ class Arm(BaseModel):
         if self.kl is not None and self.kl.source is None and objective.rows != "tokens":
             raise ValueError(f"kl: with objective '{self.objective}' it is taken on general rows; add from: SOURCE")
         return self
+
+    def modules_digest(self, folder: Path) -> str:
+        """Hash of the user's own code that this arm is trained with: a reward beside the recipe; "" without any."""
+        _, settings = self.chosen_backend
+        reward = getattr(settings, "reward", None)
+        return reward_digest(reward, folder) if isinstance(reward, str) else ""
 
     @property
     def sources(self) -> dict[str, str]:
@@ -173,3 +202,14 @@ class Arm(BaseModel):
     def is_grid(self) -> bool:
         """Whether a choice is still to be made, on validation loss alone."""
         return isinstance(self.learning_rate, list) or isinstance(self.steps, list)
+
+
+def _refuse_ignored(name: str, given: Mapping[str, Any]) -> None:
+    """An arm may only set what its backend follows: anything else would be ignored in silence."""
+    backend: Backend = backend_named(name)
+    if backend.follows is None:
+        return
+    own = adapter_named(given.get("adapter", "lora")).defaults if backend.loads else ()
+    known = LENGTH | backend.follows | {*own}
+    if ignored := [key for key in given if key in Arm.model_fields and key not in known]:
+        raise ValueError(f"{ignored[0]}: backend '{name}' does not follow this setting")

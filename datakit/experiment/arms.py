@@ -80,7 +80,12 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
     }
     return {
         cell: json_digest(
-            {"arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True), "seed": cell.seed, **shared}
+            {
+                "arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True),
+                "modules": recipe.arms[cell.arm].modules_digest(recipe.folder),
+                "seed": cell.seed,
+                **shared,
+            }
         )
         for cell in cells
     }
@@ -130,6 +135,7 @@ def _fit(
         replay=general_files(arm, layout),
         offline=recipe.offline,
         progress=heard,
+        imports=recipe.folder,
     )
 
 

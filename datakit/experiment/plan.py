@@ -83,7 +83,7 @@ def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layo
 def _measure_training(
     recipe: Recipe, model: Path, parts: Sequence[tuple[Mapping[str, Arm], Layout]], scratch: Path
 ) -> _Measured:
-    """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
+    """Trains a few steps of every arm in our own loop and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
     from train import Event, Preflight, fit
 
@@ -96,7 +96,7 @@ def _measure_training(
                 total.preview = event.rows
 
         planned = arm.grid()
-        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
+        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native"})
         output = scratch / name
         result = fit(
             short,

@@ -14,6 +14,7 @@ from datakit.experiment.stage import StageSettings
 from datakit.recipe import STEPS, TOP_LEVEL, DataRecipe
 from datakit.sources.spec import Labels, SourceSpec
 from train import Arm
+from train.backends import BACKENDS
 from train.config import Every
 from train.retention.settings import L2, Kl, Replay, TokenMask
 
@@ -39,6 +40,7 @@ def part(heading: str) -> set[str]:
         ("arms.NAME", Every),
         ("stages.NAME", StageSettings),
         ("evaluate", Evaluate),
+        *(("arms.NAME", BACKENDS.load(name).Params) for name in BACKENDS.builtin),
         *(("data.steps", STEPS.load(name).Params) for name in STEPS.builtin),
     ],
 )

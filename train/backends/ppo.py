@@ -17,9 +17,10 @@ from train.errors import TrainError
 from train.events import StepDone
 from train.loop import adamw, peak
 from train.ppo.learner import Learner, Step
-from train.ppo.rewards import Judge, function_judge, is_function, model_judge
+from train.ppo.rewards import Judge, function_judge, model_judge
 from train.ppo.rollout import Answers, answer_logprobs
 from train.ppo.settings import PpoSettings
+from train.retention.reference import has_switch
 from train.schedules import rate_factor, warmup_steps
 
 if TYPE_CHECKING:
@@ -141,12 +142,12 @@ def _set_rates(optimizers: Sequence[Any], job: Job, step: int) -> float:
 def _judge_and_critic(job: Job, device: Any) -> tuple[Judge, Any]:
     """The critic starts as the reward model where there is one, as in InstructGPT; otherwise as the start model."""
     reward, tokenizer = job.settings.reward, job.ready.tokenizer
-    if is_function(reward):
-        critic = load_model(job.ready.folder, dtype="float32", architecture="reward").to(device)
-        return function_judge(reward, tokenizer, imports=job.imports), critic.requires_grad_(True)
     folder = Path(reward).expanduser()
-    judge, judging = model_judge(folder if folder.exists() else job.imports / folder, tokenizer, device=device)
-    return judge, copy.deepcopy(judging).requires_grad_(True)
+    if found := next((place for place in (job.imports / folder, folder) if place.is_dir()), None):
+        judge, judging = model_judge(found, tokenizer, device=device)
+        return judge, copy.deepcopy(judging).requires_grad_(True)
+    critic = load_model(job.ready.folder, dtype="float32", architecture="reward").to(device)
+    return function_judge(reward, tokenizer, folder=job.imports), critic.requires_grad_(True)
 
 
 def _reference(model: Any, *, temperature: float) -> Callable[[Answers], torch.Tensor]:
@@ -154,7 +155,7 @@ def _reference(model: Any, *, temperature: float) -> Callable[[Answers], torch.T
     import torch
 
     frozen = None
-    if not hasattr(model, "disable_adapter"):
+    if not has_switch(model):
         frozen = copy.deepcopy(model).requires_grad_(False).eval()
 
     def logprobs(answers: Answers) -> torch.Tensor:

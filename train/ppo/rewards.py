@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
-import importlib
-import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datakit.core.checkpoint import find_model, load_model, load_tokenizer
+from train.backends.rewards import checked_reward, load_reward
 from train.errors import TrainError
 from train.ppo.rollout import Answers
 
-__all__ = ["Judge", "function_judge", "is_function", "model_judge"]
+__all__ = ["Judge", "function_judge", "model_judge"]
 
 Judge = Callable[[Answers], list[float]]
 
 
-def is_function(reward: str) -> bool:
-    """Whether the setting names ``module:function`` and not a folder."""
-    module, _, function = reward.partition(":")
-    return function.isidentifier() and module.replace(".", "").isidentifier() and not Path(reward).exists()
-
-
-def function_judge(name: str, tokenizer: Any, *, imports: Path) -> Judge:
-    """The function ``module:function``.
+def function_judge(name: str, tokenizer: Any, *, folder: Path) -> Judge:
+    """A reward function (:mod:`train.backends.rewards`).
 
     Args:
-        imports: Modules in this folder are found, beside installed ones.
-        name: Of a function that takes prompts and answers, two lists of strings, and gives a number for each.
-        tokenizer: Decodes both; special tokens are left out.
+        name: ``module:function``, or a registered name.
+        tokenizer: Decodes prompts and answers; special tokens are left out.
+        folder: Where the module may lie.
 
     Raises:
-        TrainError: No such module or function; and later, where it does not give one finite number per answer.
+        TrainError: No such function; and later, where it does not give one finite number per answer.
     """
-    module, _, attribute = name.partition(":")
-    if str(imports.resolve()) not in sys.path:
-        sys.path.insert(0, str(imports.resolve()))
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise TrainError(f"ppo.reward: no function '{name}' ({error})", hint="Give module:function") from error
+    reward = checked_reward(load_reward(name, folder), name)
 
     def judge(answers: Answers) -> list[float]:
-        asked, said = (tokenizer.batch_decode(side, skip_special_tokens=True) for side in answers.split())
-        scores = [float(score) for score in function(asked, said)]
-        if len(scores) != len(said):
-            raise TrainError(f"the reward '{name}' gave {len(scores)} numbers for {len(said)} answers")
-        if any(not math.isfinite(score) for score in scores):
-            raise TrainError(f"the reward '{name}' gave a number that is not finite")
-        return scores
+        prompts, ids = answers.split()
+        asked, said = (tokenizer.batch_decode(side, skip_special_tokens=True) for side in (prompts, ids))
+        return reward(prompts=asked, completions=said, completion_ids=ids)
 
     return judge
 

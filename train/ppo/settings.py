@@ -19,8 +19,8 @@ class PpoSettings(BackendSettings):
     A step samples an answer to each of ``batch_size * accumulate`` prompts and learns from them.
 
     Attributes:
-        reward: A folder made with ``objective: reward``, or ``module:function`` that takes the prompts and the answers
-            (two lists of strings) and returns a number for each.
+        reward: A folder made with ``objective: reward``; or ``module:function``, called as
+            ``reward(prompts=..., completions=..., completion_ids=...)``, which returns a number for each answer.
         max_answer: Longest answer in tokens.
         temperature: Of sampling.
         passes: Times that every answer is learnt from before new ones are sampled.
