@@ -173,7 +173,7 @@ class Arm(BaseModel):
         return self
 
     def modules_digest(self, folder: Path) -> str:
-        """Hash of the user's own code that this arm is trained with: a reward beside the recipe; "" without any."""
+        """Hash of what of the user's this arm is trained with: a reward beside the recipe; "" without any."""
         _, settings = self.chosen_backend
         reward = getattr(settings, "reward", None)
         return reward_digest(reward, folder) if isinstance(reward, str) else ""

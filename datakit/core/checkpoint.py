@@ -157,7 +157,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: A
     return model.to(device).eval()
 
 
-def empty_model(folder: Path, *, architecture: Literal["causal", "masked"] = "causal") -> Any:
+def empty_model(folder: Path, *, architecture: Architecture = "causal") -> Any:
     """The language model of a folder without its weights, to count and look at; not to compute with.
 
     Raises:
@@ -167,9 +167,10 @@ def empty_model(folder: Path, *, architecture: Literal["causal", "masked"] = "ca
     torch = require("torch", extra="train")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+        if architecture == "reward":
+            config.num_labels = 1
         with torch.device("meta"):
-            return kind.from_config(config, trust_remote_code=False)
+            return getattr(transformers, _CLASSES[architecture]).from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise ModelError(
             f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
