@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from evalkit.judge import UNJUDGED
 from evalkit.noise import recorded_noise
 
 if TYPE_CHECKING:
@@ -17,15 +18,20 @@ __all__ = ["clean_note", "comparison_notes", "cut_prompts"]
 
 def cut_prompts(log: EvalLog) -> dict[str, int]:
     """Task to the number of its prompts that lost tokens because the model's window is shorter."""
+    counts = {name: facts.get("cut_contexts") for name, facts in _facts(log).items()}
+    return {name: int(count) for name, count in counts.items() if count}
+
+
+def _facts(log: EvalLog) -> dict[str, Mapping[str, Any]]:
+    """What was recorded of each task."""
     tasks = log.header.recorded.get("tasks")
     found: dict[str, Any] = dict(tasks) if isinstance(tasks, Mapping) else {}
-    counts = {name: facts.get("cut_contexts") for name, facts in found.items() if isinstance(facts, Mapping)}
-    return {name: int(count) for name, count in counts.items() if count}
+    return {name: facts for name, facts in found.items() if isinstance(facts, Mapping)}
 
 
 def comparison_notes(pairing: Pairing, before: EvalLog, after: EvalLog) -> tuple[str, ...]:
     """Sentences, each once: what was not verified, what was cut, what the logs of other tools do not say."""
-    said = [*_unverified(pairing), *_cut(before), *_cut(after), *_noise(before)]
+    said = [*_unverified(pairing), *_judged(before), *_judged(after), *_cut(before), *_cut(after), *_noise(before)]
     return tuple(dict.fromkeys([*said, *before.header.notes, *after.header.notes]))
 
 
@@ -43,6 +49,28 @@ def clean_note(clean: Clean) -> str:
 def _unverified(pairing: Pairing) -> Iterator[str]:
     for task, what in pairing.unverified.items():
         yield f"Task '{task}': whether the {' and '.join(what)} were the same is not known: a log does not hold them."
+
+
+def _judged(log: EvalLog) -> Iterator[str]:
+    for task, facts in _facts(log).items():
+        if "judged" not in facts:
+            continue
+        yield f"Task '{task}': written answers are scored by a model, the judge '{_judge(log, task)}'."
+        if count := facts.get(UNJUDGED):
+            yield (
+                f"Task '{task}': of the judge's verdicts on {facts['judged']:,} answers of '{log.header.model}' "
+                f"{count:,} could not be read; such an answer counts as wrong."
+            )
+
+
+def _judge(log: EvalLog, task: str) -> str:
+    """The judge's model; the settings of a log that was combined from several have a level more."""
+    parts = [log.header.settings, *(part for part in log.header.settings.values() if isinstance(part, Mapping))]
+    for part in parts:
+        settings = (part.get("tasks") or {}).get(task) or {}
+        if "judge" in settings:
+            return str(settings["judge"]["model"])
+    return ""
 
 
 def _noise(log: EvalLog) -> Iterator[str]:
