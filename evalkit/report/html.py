@@ -10,8 +10,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from evalkit.report.figures import mark, trade_off
-from evalkit.report.front_figure import front_figure, front_of_report, front_sentence
+from evalkit.report.figures import mark
+from evalkit.report.front_figure import front_of_report, front_sentence, price_figure
 from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
@@ -19,7 +19,6 @@ from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_t
 from evalkit.report.words import headline, lead, rest, score, verdict
 
 if TYPE_CHECKING:
-    from evalkit.front import Front
     from evalkit.report.model import ArmResult, Report
 
 __all__ = ["page"]
@@ -87,7 +86,7 @@ def _code_safe(text: str) -> str:
 
 def _arms(report: Report) -> str:
     front, warnings = front_of_report(report), _warnings(report)
-    figure = trade_off(report) if front is None else _front(report, front)
+    figure = price_figure(report, front)
     if not figure and len(report.arms) < 2:
         return f"<section>{warnings}</section>" if warnings else ""
     plot, told = "", "" if front is None else _code_safe(front_sentence(front))
@@ -102,11 +101,6 @@ def _arms(report: Report) -> str:
         f'<div class="pair">{plot}<div>{arms_table(report)}</div></div>{seeds_table(report)}{warnings}'
         "</section>\n"
     )
-
-
-def _front(report: Report, front: Front) -> str:
-    margin = next(mean.margin for arm in report.arms if (mean := arm.comparison.suite_mean) is not None)
-    return front_figure(front, margin=margin, statuses={arm.name: report.status(arm.name) for arm in report.arms})
 
 
 def _warnings(report: Report) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalkit.drift import Rise
     from evalkit.report.model import ArmResult, Estimate, Report
 
-__all__ = ["arms_table", "drift_table", "forest_table", "minus", "seeds_table", "verdict_word"]
+__all__ = ["arms_table", "drift_table", "forest_table", "kl_figure", "minus", "seeds_table", "verdict_word"]
 
 
 def minus(text: str) -> str:
@@ -189,6 +189,11 @@ def _rise(rise: Rise) -> str:
     return f'{figures} <span class="ends">{rise.before:.3f} → {rise.after:.3f}</span>'
 
 
+def kl_figure(kl: float, ends: tuple[float, float] | None) -> str:
+    """A mean KL per token with its interval."""
+    return f"{kl:.4f}" if ends is None else f"{kl:.4f} [{ends[0]:.4f}, {ends[1]:.4f}]"
+
+
 def drift_table(report: Report) -> str:
     """Rise of cross-entropy on text; empty where nothing was measured."""
     lines = []
@@ -196,7 +201,7 @@ def drift_table(report: Report) -> str:
         for drift in arm.comparison.drift:
             cells = [escape(report.label(arm)), escape(drift.task), f"{drift.documents:,}", f"{drift.tokens:,}"]
             cells += ["" if rise is None else _rise(rise) for rise in (drift.per_token, drift.bits_per_byte)]
-            cells.append("" if drift.kl is None else f"{drift.kl:.4f}")
+            cells.append("" if drift.kl is None else kl_figure(drift.kl, drift.kl_interval))
             lines.append(
                 "<tr>" + "".join(_cell(text, "number" if at > 1 else "") for at, text in enumerate(cells)) + "</tr>"
             )
