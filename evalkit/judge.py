@@ -54,7 +54,7 @@ class Judge(Protocol):
 
 def judge_samples(
     judge: Judge, task: Any, samples: Sequence[Mapping[str, Any]], done: Callable[[int], None]
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
+) -> tuple[list[Mapping[str, Any]], dict[str, int]]:
     """lm-eval's samples with the metric ``judge``.
 
     An empty answer scores 0 without being judged. An item with options has no open answer: its score is that of its
@@ -89,7 +89,7 @@ def judge_samples(
         for at in asked
     ]
     verdicts = dict(zip(asked, judge(answered, done), strict=True))
-    made = []
+    made: list[Mapping[str, Any]] = []
     for at, sample in enumerate(samples):
         score = verdicts.get(at, 0.0) if at in open_items else sample["accuracy"]
         if score is not None and not 0 <= score <= 1:
