@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakit.core.storage import read_table
+from datakit.core.storage import read_table, write_table
 from evalkit.errors import LogError
 from evalkit.log import EvalLog
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison, Row
 
-__all__ = ["FILE", "Clean", "clean_rows", "contaminated_items", "without_items"]
+__all__ = ["FILE", "Clean", "clean_rows", "contaminated_items", "keep_items", "seen_notes", "without_items"]
 
 FILE = "contamination.parquet"
 _COLUMNS = ("task", "item_id", "covered")
@@ -61,6 +61,21 @@ def contaminated_items(run: Path) -> dict[str, frozenset[str]] | None:
     return {task: frozenset(items) for task, items in found.items()}
 
 
+def keep_items(folder: Path, items: Mapping[str, Collection[str]] | None) -> None:
+    """Writes into a folder of logs which items stand in the training data; None takes an older file away."""
+    import pyarrow as pa
+
+    path = folder / FILE
+    if items is None:
+        path.unlink(missing_ok=True)
+        return
+    rows = [
+        {"task": task, "item_id": item, "covered": 1.0} for task, own in sorted(items.items()) for item in sorted(own)
+    ]
+    schema = pa.schema([("task", pa.string()), ("item_id", pa.string()), ("covered", pa.float64())])
+    write_table(path, pa.Table.from_pylist(rows, schema=schema))
+
+
 def without_items(log: EvalLog, items: Mapping[str, Collection[str]]) -> EvalLog:
     """The log without some items of some tasks; a task that loses them all is taken out of the header too."""
     import pyarrow as pa
@@ -71,6 +86,23 @@ def without_items(log: EvalLog, items: Mapping[str, Collection[str]]) -> EvalLog
     left = set(kept.column("task").to_pylist())
     tasks = {name: info for name, info in log.header.tasks.items() if name in left}
     return EvalLog(replace(log.header, tasks=tasks), kept)
+
+
+def seen_notes(log: EvalLog, items: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """A sentence for each task some of whose items stand in the training data, with the score of the others."""
+    import numpy as np
+
+    table = log.primary()
+    tasks, ids = (table.column(name).to_pylist() for name in ("task", "item_id"))
+    scores = table.column("score").to_numpy(zero_copy_only=False)
+    for task in log.header.tasks:
+        own = np.array([name == task for name in tasks])
+        seen = np.array([name == task and item in items.get(task, ()) for name, item in zip(tasks, ids, strict=True)])
+        if not seen.any():
+            continue
+        start = f"Task '{task}': {seen.sum():,} of {own.sum():,} items stand in the training data"
+        rest = scores[own & ~seen]
+        yield f"{start}; the score of the others is {rest.mean():.3f}." if rest.size else f"{start}; no other is left."
 
 
 def clean_rows(

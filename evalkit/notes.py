@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from evalkit.guard import Pairing
     from evalkit.log import EvalLog
 
-__all__ = ["clean_note", "comparison_notes", "cut_prompts"]
+__all__ = ["clean_note", "comparison_notes", "cut_notes", "cut_prompts"]
 
 
 def cut_prompts(log: EvalLog) -> dict[str, int]:
-    """Task to the number of its prompts that lost tokens because the model's window is shorter."""
+    """Task to the number of its requests that lost tokens because the model's window is shorter."""
     counts = {name: facts.get("cut_contexts") for name, facts in _facts(log).items()}
     return {name: int(count) for name, count in counts.items() if count}
 
@@ -31,7 +31,14 @@ def _facts(log: EvalLog) -> dict[str, Mapping[str, Any]]:
 
 def comparison_notes(pairing: Pairing, before: EvalLog, after: EvalLog) -> tuple[str, ...]:
     """Sentences, each once: what was not verified, what was cut, what the logs of other tools do not say."""
-    said = [*_unverified(pairing), *_judged(before), *_judged(after), *_cut(before), *_cut(after), *_noise(before)]
+    said = [
+        *_unverified(pairing),
+        *_judged(before),
+        *_judged(after),
+        *cut_notes(before),
+        *cut_notes(after),
+        *_noise(before),
+    ]
     return tuple(dict.fromkeys([*said, *before.header.notes, *after.header.notes]))
 
 
@@ -82,10 +89,13 @@ def _noise(log: EvalLog) -> Iterator[str]:
         )
 
 
-def _cut(log: EvalLog) -> Iterator[str]:
+def cut_notes(log: EvalLog) -> Iterator[str]:
+    """A sentence for each task some of whose requests were cut."""
+    facts = _facts(log)
     for task, count in cut_prompts(log).items():
-        words = "prompt was" if count == 1 else "prompts were"
+        of = f" of {facts[task]['requests']:,}" if "requests" in facts[task] else ""
         yield (
-            f"Task '{task}': {count:,} {words} cut at the beginning for '{log.header.model}', because its window is "
-            "shorter; examples or instructions may be missing."
+            f"Task '{task}': {count:,}{of} requests (a prompt, with an option where there are some) were cut at the "
+            f"beginning for '{log.header.model}', because its window is shorter; examples or instructions may be "
+            "missing."
         )
