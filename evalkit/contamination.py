@@ -18,6 +18,7 @@ __all__ = ["FILE", "Clean", "clean_rows", "contaminated_items", "keep_items", "s
 
 FILE = "contamination.parquet"
 _COLUMNS = ("task", "item_id", "covered")
+_TRAINED = "in_training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Clean:
 
 
 def contaminated_items(run: Path) -> dict[str, frozenset[str]] | None:
-    """Task to ids of the items that a ``decontaminate`` step found in the training data.
+    """Task to ids of the items that a ``decontaminate`` step found, in rows that are trained on.
 
     Args:
         run: Folder of a run.
@@ -55,8 +56,10 @@ def contaminated_items(run: Path) -> dict[str, frozenset[str]] | None:
         raise LogError(f"the columns {missing} are missing", where=path)
     found: dict[str, set[str]] = {}
     rows = (table.column(name).to_pylist() for name in _COLUMNS)
-    for task, item, covered in zip(*rows, strict=True):
-        if covered is None or covered > 0:
+    # Rows that were dropped, or went to another split, teach nothing; a file that does not say is taken at its word.
+    kept = table.column(_TRAINED).to_pylist() if _TRAINED in table.column_names else [True] * table.num_rows
+    for task, item, covered, trained in zip(*rows, kept, strict=True):
+        if trained is not False and (covered is None or covered > 0):
             found.setdefault(str(task), set()).add(str(item))
     return {task: frozenset(items) for task, items in found.items()}
 
@@ -127,24 +130,11 @@ def clean_rows(
     ids = {row.task: ids[row.task] for row in found.rows if ids.get(row.task)}
     if not ids:
         return ()
-    logs = [without_items(_only(log, ids), items) for log in (before, after)]
+    # All tasks again, the others too: Holm's adjustment is over the suite.
+    logs = [without_items(log, items) for log in (before, after)]
     rows: dict[str, Row] = {}
     if logs[0].header.tasks and logs[1].header.tasks:
         differ = "differ" if found.settings or any("different prompts" in row.note for row in found.rows) else "same"
         again = compare(logs[0], logs[1], join="intersection", prompts=differ, alpha=found.alpha, seed=seed)  # type: ignore[arg-type]
         rows = {row.task: row for row in again.rows}
     return tuple(Clean(task, len(own), rows.get(task)) for task, own in ids.items())
-
-
-def _only(log: EvalLog, tasks: Collection[str]) -> EvalLog:
-    import pyarrow.compute as pc
-
-    kept = log.items.filter(pc.is_in(log.items.column("task"), value_set=_strings(tasks)))
-    infos = {name: info for name, info in log.header.tasks.items() if name in tasks}
-    return EvalLog(replace(log.header, tasks=infos), kept)
-
-
-def _strings(values: Collection[str]) -> object:
-    import pyarrow as pa
-
-    return pa.array(sorted(values), pa.string())

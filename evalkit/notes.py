@@ -9,11 +9,12 @@ from evalkit.judge import UNJUDGED
 from evalkit.noise import recorded_noise
 
 if TYPE_CHECKING:
+    from evalkit.comparison import Comparison
     from evalkit.contamination import Clean
     from evalkit.guard import Pairing
     from evalkit.log import EvalLog
 
-__all__ = ["clean_note", "comparison_notes", "cut_notes", "cut_prompts"]
+__all__ = ["clean_note", "comparison_notes", "cut_notes", "cut_prompts", "notes_of_arms"]
 
 
 def cut_prompts(log: EvalLog) -> dict[str, int]:
@@ -51,6 +52,22 @@ def clean_note(clean: Clean) -> str:
     low, high = clean.row.interval
     ends = f"[{100 * low:+.1f}, {100 * high:+.1f}]"
     return f"{start}; without them {100 * clean.row.difference:+.1f} {ends} points, {clean.row.paired.verdict}."
+
+
+def notes_of_arms(arms: Mapping[str, Comparison], *, clean: bool = True) -> list[str]:
+    """Notes of several comparisons, each once; what was seen in training is said with the arm it is about.
+
+    Args:
+        arms: Label to comparison.
+        clean: Say it; False where a table does.
+    """
+    said: list[str] = []
+    for label, comparison in arms.items():
+        seen = [clean_note(one) for one in comparison.clean]
+        said += [note for note in comparison.notes if note not in seen]
+        if clean:
+            said += [f"{label}: {note}" for note in seen] if len(arms) > 1 else seen
+    return list(dict.fromkeys(said))
 
 
 def _unverified(pairing: Pairing) -> Iterator[str]:

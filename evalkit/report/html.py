@@ -10,12 +10,13 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from evalkit.notes import notes_of_arms
 from evalkit.report.figures import mark
 from evalkit.report.front_figure import front_of_report, front_sentence, price_figure
 from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
-from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
+from evalkit.report.tables import arms_table, clean_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.words import headline, lead, rest, score, verdict
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def page(report: Report, items: Payload | None = None) -> str:
     scripts = f"script-src 'sha256-{fingerprint}'{beside}"
     policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}; base-uri 'none'"
     top = [_title(report), _arms(report), stage_section(report.stages), _tasks(report)]
-    sections = [*top, _items(report), _drift(report), _facts(report), _notes()]
+    sections = [*top, _clean(report), _items(report), _drift(report), _facts(report), _notes()]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">\n'
@@ -113,7 +114,7 @@ def _warnings(report: Report) -> str:
             lost = sum(arm.comparison.dropped.values())
             said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
         said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
-    said += dict.fromkeys(note for arm in report.ranked() for note in arm.comparison.notes)
+    said += notes_of_arms({report.label(arm): arm.comparison for arm in report.ranked()}, clean=False)
     entries = "".join(f"<li>{escape(text)}</li>" for text in said)
     return f'<ul class="warnings">{entries}</ul>' if said else ""
 
@@ -173,6 +174,18 @@ def _items(report: Report) -> str:
         '<div id="items"></div><button type="button" id="more" hidden>Show more</button>'
         "<noscript><p>The browser of items needs JavaScript; everything else on this page does not.</p></noscript>"
         "</section>\n"
+    )
+
+
+def _clean(report: Report) -> str:
+    table = clean_table(report)
+    if not table:
+        return ""
+    return (
+        '<section aria-labelledby="h-clean"><h2 id="h-clean">Without the items that stand in the training data</h2>'
+        "<p class='quiet'>The build looked for the suite's items in the rows that were trained on. A task that looks "
+        "better with them than without was learnt by heart; verdict, mean and gate above are with them.</p>"
+        f"{table}</section>\n"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
+from evalkit.notes import notes_of_arms
 from evalkit.report.items import examples
 from evalkit.report.model import main_gain
 from evalkit.report.words import format_loss, headline, interval, score, several, shorten, signed
@@ -38,7 +39,7 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     result += _general(report, ranked[0], width)
     for arm in ranked[1:]:
         result += _losses(report, arm, width)
-    for note in _notes(ranked):
+    for note in _notes(report, ranked):
         result += _block("NOTE", note, width)
     for flip in examples(report, count):
         asked = f'"{shorten(flip.prompt, 60)}"' if flip.prompt else flip.task
@@ -48,9 +49,9 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     return result + _block(_WORDS[status], sentence.rstrip("."), width)
 
 
-def _notes(arms: list[ArmResult]) -> list[str]:
+def _notes(report: Report, arms: list[ArmResult]) -> list[str]:
     """Notes of all arms, each once."""
-    return list(dict.fromkeys(note for arm in arms for note in arm.comparison.notes))
+    return notes_of_arms({report.label(arm): arm.comparison for arm in arms})
 
 
 def _block(label: str, text: str, width: int) -> list[str]:
