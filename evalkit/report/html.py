@@ -10,14 +10,13 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from evalkit.notes import notes_of_arms
 from evalkit.report.figures import mark
 from evalkit.report.front_figure import front_of_report, front_sentence, price_figure
 from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, clean_table, drift_table, forest_table, seeds_table, verdict_word
-from evalkit.report.words import headline, lead, rest, score, verdict
+from evalkit.report.words import headline, lead, rest, score, verdict, warnings
 
 if TYPE_CHECKING:
     from evalkit.report.model import ArmResult, Report
@@ -105,16 +104,7 @@ def _arms(report: Report) -> str:
 
 
 def _warnings(report: Report) -> str:
-    said = []
-    for arm in report.ranked():
-        name = report.label(arm)
-        if arm.comparison.identical:
-            said.append(f"{name}: every answer equals the base's. Was the adapter applied?")
-        if arm.comparison.dropped:
-            lost = sum(arm.comparison.dropped.values())
-            said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
-        said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
-    said += notes_of_arms({report.label(arm): arm.comparison for arm in report.ranked()}, clean=False)
+    said = warnings(report, clean=False)
     entries = "".join(f"<li>{escape(text)}</li>" for text in said)
     return f'<ul class="warnings">{entries}</ul>' if said else ""
 

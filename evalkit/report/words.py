@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from evalkit.notes import notes_of_arms
 from evalkit.report.model import Report, main_gain
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "shorten",
     "signed",
     "verdict",
+    "warnings",
 ]
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -176,3 +178,22 @@ def headline(report: Report) -> tuple[str, str]:
 def _lower(sentence: str) -> str:
     first = sentence.split(" ", 1)[0]
     return sentence[0].lower() + sentence[1:] if first in ("Nothing", "Not", "No", "Something") else sentence
+
+
+def warnings(report: Report, *, clean: bool = True) -> list[str]:
+    """What a reader must know besides the figures, a sentence each.
+
+    Args:
+        report: The report.
+        clean: With the tasks whose items were seen in training; False where a table has them.
+    """
+    said = []
+    for arm in report.ranked():
+        name = report.label(arm)
+        if arm.comparison.identical:
+            said.append(f"{name}: every answer equals the base's. Was the adapter applied?")
+        if arm.comparison.dropped:
+            lost = sum(arm.comparison.dropped.values())
+            said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
+        said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
+    return said + notes_of_arms({report.label(arm): arm.comparison for arm in report.ranked()}, clean=clean)
