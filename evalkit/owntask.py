@@ -128,7 +128,7 @@ def data_task(
         judge: Scores open answers; its verdict is then the primary metric, ``judge``.
 
     Raises:
-        EvalError: Unknown metric, or examples asked for without a file.
+        EvalError: Unknown metric, no such file, or examples asked for without a file.
     """
     for metric in metrics:
         if metric not in METRICS:
@@ -137,6 +137,8 @@ def data_task(
             )
     if num_fewshot and examples is None:
         raise EvalError("few-shot needs a file that examples come from", hint="Give the train split as `examples`")
+    if not Path(test_parquet).is_file():
+        raise EvalError("no such file", where=test_parquet, hint="The test split of a run: RUN/data/test-*.parquet")
     source = RowsSource(Path(test_parquet), chat, examples, tuple(metrics), judge)
     return SuiteTask(
         name=name,

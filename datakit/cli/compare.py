@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +17,10 @@ __all__ = ["command"]
 @click.command(name="compare")
 @click.argument("base")
 @click.argument("tuned")
-@click.option("--suite", help="Suite to evaluate on: pocket, a YAML file, or lm-eval tasks joined by commas.")
+@click.option(
+    "--suite",
+    help="Name, YAML file, lm-eval tasks joined by commas, or a test split (.parquet).",
+)
 @click.option(
     "-o",
     "--output",
@@ -57,7 +59,8 @@ def command(
 
     BASE and TUNED are model folders, Hub names, adapter folders, or logs (a .json or .parquet log, or a folder of
     them; also those of lm-eval, inspect and lighteval). What is no log yet is evaluated on --suite. Logs and report
-    land in --output, which `datakit gate` and `datakit report` read like a run.
+    land in --output, which `datakit gate` and `datakit report` read like a run;
+    an earlier comparison there is replaced.
 
     \b
     Examples:
@@ -69,14 +72,24 @@ def command(
     from datakit.core.require import own_package
 
     own_package("evalkit")
+    from datakit.experiment.compared import check_folder, write_comparison
     from evalkit.report.data import document
     from evalkit.report.terminal import lines
 
     chat = ChatSettings(template=template, system=system, thinking=thinking)
     options = {"device": device, "limit": limit, "seed": seed}
-    logs = _logs(base, tuned, suite, chat, options)
-    pairing = {"join": join, "prompts": prompts}
-    report, paths = _report(logs, base, tuned, output, pairing, seed=seed, reproduce=_line(base, tuned, suite, output))
+    check_folder(output)
+    before, after = _logs(base, tuned, suite, chat, options)
+    report, paths = write_comparison(
+        before,
+        after,
+        base=base,
+        tuned=tuned,
+        output=output,
+        pairing={"join": join, "prompts": prompts},
+        seed=seed,
+        reproduce=_line(base, tuned, suite, output),
+    )
     if as_json:
         print_json(document(report))
         return
@@ -150,33 +163,3 @@ def _evaluate(
     if named.adapter and label == "tuned" and not _is_log(base):
         log = with_kl(log, measure_kl(session, tasks, adapter=named.adapter, **asked))
     return with_notes(log, notes)
-
-
-def _report(
-    logs: tuple[list[EvalLog], list[EvalLog]],
-    base: str,
-    tuned: str,
-    output: Path,
-    pairing: dict[str, Any],
-    *,
-    seed: int,
-    reproduce: str,
-) -> tuple[Any, dict[str, Path]]:
-    from datakit.core.storage import write_json
-    from datakit.experiment.tuned import seen_in_training
-    from evalkit.contamination import keep_items
-    from evalkit.report import from_logs, write_report
-
-    name = re.sub(r"[^\w.+-]+", "-", Path(tuned).with_suffix("").name).strip("-.") or "tuned"
-    name = f"{name}-tuned" if name == "base" else name
-    title = f"{name} against {Path(base).name or base}"
-    seen = seen_in_training(Path(tuned)) if Path(tuned).exists() else None
-    asked = pairing if seen is None else {**pairing, "contaminated": seen}
-    report = from_logs(logs[0], {(name, None): logs[1]}, title=title, seed=seed, pairing=asked, reproduce=[reproduce])
-    keep_items(output, seen)
-    for folder, own in (("base", logs[0]), (name, logs[1])):
-        for log in own:
-            log.write(output / "evals" / folder)
-    facts = {"name": title, "arms": [name], "reproduce": [reproduce], "pairing": pairing}
-    write_json(output / "manifest.json", facts)
-    return report, write_report(report, output)

@@ -16,7 +16,12 @@ __all__ = ["command", "scores"]
 
 @click.command("eval")
 @click.argument("model")
-@click.option("--suite", required=True, metavar="NAME", help="Suite, suite file, or lm-eval tasks joined by commas.")
+@click.option(
+    "--suite",
+    required=True,
+    metavar="NAME",
+    help="Name, YAML file, lm-eval tasks joined by commas, or a test split (.parquet).",
+)
 @click.option(
     "--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), help="PEFT adapter over MODEL."
 )

@@ -97,10 +97,20 @@ def _base_of_run(run: Path) -> Path | None:
 
 
 def suite_of(text: str) -> Suite:
-    """A suite as it is named in a command: a registered name, a file, or lm-eval tasks joined by commas."""
-    from evalkit.suite import load_suite
+    """A suite as it is named in a command: a registered name, a file, or lm-eval tasks joined by commas.
 
-    return load_suite(text.split(",") if "," in text else text)
+    A Parquet file is a built test split: the user's own task.
+    """
+    from evalkit.owntask import data_task
+    from evalkit.report.run import is_private
+    from evalkit.suite import Suite, load_suite
+
+    if not text.endswith(".parquet"):
+        return load_suite(text.split(",") if "," in text else text)
+    path = Path(text)
+    run = _run_of(path) if path.is_file() else None
+    task = data_task(path, private=run is not None and is_private(run))
+    return Suite("task", (task,), "The rows of a built test split.")
 
 
 def check_model(named: Named, chat: ChatSettings) -> list[str]:

@@ -132,3 +132,24 @@ def test_settings_cut_prompts_and_seen_items_are_told(run: Callable[..., Result]
     assert not any("chat setting" in one for one in said)
     # the log carries them on to whoever compares it
     assert any("training data" in note for note in EvalLog.read(folder / "out" / "tiny.json").header.notes)
+
+
+def test_a_built_test_split_is_a_suite(run: Callable[..., Result], folder: Path) -> None:
+    from datakit.core.example import Example, Message, to_table
+    from datakit.core.storage import write_table
+
+    turns = (Message("user", "Is it?"), Message("assistant", "yes"))
+    row = Example(id="1" * 32, group="1" * 32, source="s", origin="f:1", messages=turns, choices=("yes", "no"))
+    write_table(folder / "test.parquet", to_table([row]))
+    code, out, _ = run("mock:right", "--suite", "test.parquet", "-o", "out", "--json")
+    assert (code, json.loads(out)["tasks"][0]["score"]) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("suite", "said"),
+    [("nowhere.parquet", "no such file"), ("items.jsonl", "holds data"), ("nope", "no suite named")],
+)
+def test_what_is_no_suite_is_one_line(run: Callable[..., Result], suite: str, said: str) -> None:
+    code, _, err = run("mock", "--suite", suite, "-o", "out")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert said in err
