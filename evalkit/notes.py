@@ -34,6 +34,7 @@ def comparison_notes(pairing: Pairing, before: EvalLog, after: EvalLog) -> tuple
     """Sentences, each once: what was not verified, what was cut, what the logs of other tools do not say."""
     said = [
         *_unverified(pairing),
+        *_floor(pairing),
         *_judged(before),
         *_judged(after),
         *cut_notes(before),
@@ -73,6 +74,21 @@ def notes_of_arms(arms: Mapping[str, Comparison], *, clean: bool = True) -> list
 def _unverified(pairing: Pairing) -> Iterator[str]:
     for task, what in pairing.unverified.items():
         yield f"Task '{task}': whether the {' and '.join(what)} were the same is not known: a log does not hold them."
+
+
+def _floor(pairing: Pairing) -> Iterator[str]:
+    """Where the model before knows nothing, nothing can be forgotten, and `held` says nothing."""
+    import numpy as np
+
+    for pair in pairing.pairs:
+        if pair.info.kind != "general" or not pair.info.higher_is_better:
+            continue
+        score = float(np.mean(pair.before.column("score").to_numpy(zero_copy_only=False)))
+        if score <= pair.info.chance:
+            yield (
+                f"Task '{pair.task}': the model before scores {100 * score:.1f}, no better than guessing; what it does "
+                "not know cannot be forgotten."
+            )
 
 
 def _judged(log: EvalLog) -> Iterator[str]:

@@ -16,6 +16,7 @@ from evalkit.report.words import (
     several,
     shorten,
     signed,
+    unsteered,
     warnings,
 )
 
@@ -59,6 +60,7 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
 
 
 def _block(label: str, text: str, width: int) -> list[str]:
+    text = unsteered(text)  # names and notes too
     return [
         f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(_wrap(text, width - INDENT))
     ]

@@ -24,9 +24,13 @@ __all__ = [
     "several",
     "shorten",
     "signed",
+    "unsteered",
     "verdict",
     "warnings",
 ]
+
+_STEERING = dict.fromkeys((*range(0x09), *range(0x0E, 0x1C), *range(0x7F, 0x85), *range(0x86, 0xA0)), None)
+_STEERING |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), None)
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -60,13 +64,19 @@ def several(count: int) -> str:
 def shorten(text: str | None, length: int) -> str:
     """One line of at most ``length`` characters; the middle is left out, since a prompt ends with its question.
 
-    Lone surrogates become question marks: what is printed and written is valid UTF-8.
+    Lone surrogates become question marks: what is printed and written is valid UTF-8. Characters that steer a terminal
+    or turn the direction of writing leave; they would change what stands around them.
     """
-    line = " ".join((text or "").encode("utf-8", "replace").decode().split())
+    line = " ".join(unsteered((text or "").encode("utf-8", "replace").decode()).split())
     if len(line) <= length:
         return line
     head = (length - 1) // 3
     return f"{line[:head].rstrip()}…{line[len(line) - (length - 1 - head) :].lstrip()}"
+
+
+def unsteered(text: str) -> str:
+    """A text without characters that steer a terminal or turn the direction of writing."""
+    return text.translate(_STEERING)
 
 
 def format_loss(row: Row) -> str | None:

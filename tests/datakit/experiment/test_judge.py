@@ -117,6 +117,16 @@ def _pocket() -> Path:
     return pocket.model_path()
 
 
+def test_private_answers_are_judged_and_stay_hidden(server: Stub, tmp_path: Path, cache: Path) -> None:
+    task = data_task(rows(tmp_path / "test.parquet"), judge=make_judge(spec(server), tmp_path), private=True)
+    log = Session("mock:right").evaluate(task)
+    assert log.primary()["score"].to_pylist() == [1.0] * 6
+    assert "question 3" in "".join(str(body) for body in server.bodies)
+    for file in [log.write(tmp_path / "log").with_suffix(".parquet"), *cache.rglob("*")]:
+        assert not file.is_file() or b"question 3" not in file.read_bytes(), file
+    assert not [row for row in log.items.to_pylist() if "abc" in f"{row['answer']}{row['target']}{row['prompt']}"]
+
+
 def test_an_unreadable_verdict_is_marked_and_told(server: Stub, tmp_path: Path) -> None:
     def says(text: str, body: dict) -> str:
         return "I would rather not say" if "question 2" in text else by_length(text, body)
