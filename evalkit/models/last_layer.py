@@ -110,7 +110,7 @@ def _attention(layer: Any, rows: Array, width: int) -> Iterator[None]:
         whole = found.new_zeros(*query.shape[:3], found.shape[3])
         return whole.scatter_(2, at.expand(-1, found.shape[1], -1, found.shape[3]), found)
 
-    mode = Some()
+    mode: Any = Some()
     handles = [
         layer.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
         layer.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
