@@ -88,7 +88,7 @@ def judge_samples(
         )
         for at in asked
     ]
-    verdicts = dict(zip(asked, judge(answered, done), strict=True))
+    verdicts = dict(zip(asked, judge(answered, done) if answered else (), strict=True))
     made: list[Mapping[str, Any]] = []
     for at, sample in enumerate(samples):
         score = verdicts.get(at, 0.0) if at in open_items else sample["accuracy"]

@@ -23,6 +23,7 @@ from datakit.experiment.run import run
 from evalkit.compare import compare
 from evalkit.errors import EvalError, NotComparable
 from evalkit.evaluate import Session
+from evalkit.judge import judge_samples
 from evalkit.owntask import data_task
 
 SECRET = "sk-loopback-4711-not-to-be-found"
@@ -165,6 +166,18 @@ def test_items_with_options_need_no_judge(server: Stub, tmp_path: Path) -> None:
     with pytest.raises(DatakitError, match=r"evaluate\.judge reads written answers"):
         check_written([only])
     check_written([tmp_path / "a.parquet"])
+
+
+def test_empty_answers_score_nothing_and_are_not_asked_about(server: Stub, tmp_path: Path) -> None:
+    class Task:
+        def doc_to_target(self, doc: dict) -> str:
+            return "abc"
+
+    doc = {"datakit_id": "1", "messages": [{"role": "user", "content": "q"}]}
+    samples = [{"doc": doc, "resps": [["  \n"]], "metrics": ["accuracy"], "accuracy": 0.0}]
+    made, counts = judge_samples(make_judge(spec(server), tmp_path), Task(), samples, lambda count: None)
+    assert (made[0]["judge"], made[0]["statuses"], counts) == (0.0, {}, {"judged": 0, "unjudged": 0})
+    assert server.calls == 0
 
 
 def test_a_judge_that_is_down_loses_no_answer(server: Stub, tmp_path: Path, cache: Path) -> None:
