@@ -72,7 +72,7 @@ def command(
     \b
     Examples:
       $ datakit eval mock:right --suite pocket -o evals/mock --limit 5
-      $ datakit eval runs/support/models/lora-1 --suite pocket -o evals/lora --limit 5
+      $ datakit eval runs/support/models/lora-1 --suite pocket -o lora --limit 5
     """
     from datakit.core.chat import ChatSettings
     from datakit.core.require import own_package
