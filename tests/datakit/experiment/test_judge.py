@@ -15,9 +15,11 @@ from stub import Stub
 
 from datakit.core.errors import DatakitError, RecipeError, Unreachable
 from datakit.core.example import Example, Message, to_table
-from datakit.core.storage import write_table
+from datakit.core.storage import read_table, write_table
 from datakit.experiment.judge import JudgeSpec, check_written, make_judge
+from datakit.experiment.layout import Layout
 from datakit.experiment.needs import check_needs
+from datakit.experiment.plan import _judged
 from datakit.experiment.recipe import read_recipe
 from datakit.experiment.run import run
 from evalkit.compare import compare
@@ -245,7 +247,12 @@ def test_a_judge_that_cannot_be_asked_stops_before_anything_runs(
 @pytest.mark.slow
 def test_a_run_is_judged_and_no_file_of_it_holds_the_key(server: Stub, tmp_path: Path, cache: Path) -> None:
     judge = f"{{model: stub, url: '{server.url}', key: 'env:JUDGE_KEY'}}"
-    found = run(recipe(tmp_path, judge), output=tmp_path / "out")
+    path = recipe(tmp_path, judge)
+    found = run(path, output=tmp_path / "out")
+    answers = 2 * sum(read_table(file).num_rows for file in Layout(found.folder).split("test"))
+    # what `datakit check` tells beforehand is what is then asked at most
+    assert _judged(read_recipe(path), [Layout(found.folder)], 2) == (answers, f"stub at {server.url}")
+    assert 0 < server.calls <= answers
     row = found.report.arms[0].comparison.gains[0]
     assert row.metric == "judge"
     assert "the judge 'stub'" in (tmp_path / "out" / "report.md").read_text()
