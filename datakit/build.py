@@ -315,7 +315,7 @@ class _Build:
         with atomic_directory(self.output / "ledger") as temporary:
             for index, (name, ledger) in enumerate(self.ledgers):
                 write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())
-        self._write_contamination()
+        self._write_contamination([splits.get("train", table.slice(0, 0)), *others.values()])
         self.dropped.write(self.output, self.private, raw_before=self._last_pii())
         sizes = {name: rows.num_rows for name, rows in splits.items() if rows.num_rows}
         if self.plan.text is not None:
@@ -327,15 +327,15 @@ class _Build:
                 file.unlink()
         return BuildResult(data, sizes, self.counts, self.labels, replay, self.notes)
 
-    def _write_contamination(self) -> None:
-        """Which benchmark items stand in which rows, for reports with and without them."""
+    def _write_contamination(self, trained: list[pa.Table]) -> None:
+        """Which benchmark items stand in which rows, for reports with and without those that are trained on."""
         path = self.output / "contamination.parquet"
         path.unlink(missing_ok=True)
         ledgers = [ledger for name, ledger in self.ledgers if name == "decontaminate"]
         if ledgers:
             from datakit.decontaminate.step import contamination_table
 
-            write_table(path, contamination_table(ledgers))
+            write_table(path, contamination_table(ledgers, trained))
 
     def _last_pii(self) -> int:
         """Number of the last ledger whose rows are raw: those before and of the ``pii`` step; 0 without one."""

@@ -71,7 +71,7 @@ def _module(module: str, folder: Path, name: str) -> Any:
 
 
 def reward_digest(name: str, folder: Path) -> str:
-    """Hash of a reward model's weights, or of the file a reward beside the recipe stands in; "" for an installed one."""
+    """Hash of a reward model's weights, or of the file of a reward beside the recipe; "" for an installed one."""
     if (folder / name).is_dir():
         return tree_digest(folder / name, ("*.safetensors",))
     file = _file(name.partition(":")[0], folder)
