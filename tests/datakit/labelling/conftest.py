@@ -61,11 +61,22 @@ def rows(count: int, text: str = "row {}", **columns):
 def ask(stub, store, spam):
     """Labels a table at the stub; returns the plan and what it took."""
 
-    def ask(table, labeller=spam, *, budget=None, redact=None, progress=None, attempts=10, **spec):
+    def ask(
+        table,
+        labeller=spam,
+        *,
+        budget=None,
+        redact=None,
+        progress=None,
+        attempts=10,
+        backoff=0.02,
+        patience=0.2,
+        **spec,
+    ):
         spec = {"timeout": 5, **spec}
         models = [ModelSpec(**{"model": "stub", "server": stub.url, **spec})]
         plan = prepare(table, labeller, models, store=store, prices=read_prices(), redact=redact)
-        limits = Limits("job", budget, attempts=attempts, backoff=0.02)
+        limits = Limits("job", budget, attempts=attempts, backoff=backoff, patience=patience)
         return plan, execute(plan, store, limits, progress=progress)
 
     return ask
