@@ -26,6 +26,7 @@ __all__ = ["command"]
 )
 @click.option("--sample", type=click.IntRange(0), default=0, help="First so many random rows, which measure.")
 @click.option("--limit", type=click.IntRange(1), help="So many rows in all.")
+@click.option("--labeller", help="Whose labels, where RUN has several.")
 @click.option("--who", help="Your name; the user's by default.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page; any that is free by default.")
 @click.option("--export", "out_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a CSV and end.")
@@ -37,6 +38,7 @@ def command(
     order: str,
     sample: int,
     limit: int | None,
+    labeller: str | None,
     who: str | None,
     port: int,
     out_file: Path | None,
@@ -61,7 +63,7 @@ def command(
     from datakit.labelling.folder import LabelFolder
     from datakit.labelling.queue import queue
 
-    folder = LabelFolder.of(run)
+    folder = LabelFolder.of(run, labeller)
     kept = folder.read()
     name = who or _user()
     out = console(quiet=quiet or as_json)

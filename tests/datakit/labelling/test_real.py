@@ -57,7 +57,7 @@ def test_the_report_agrees_with_a_computation_by_hand(name, real_data, stub, lab
     context = StepContext(private=tmp_path / "run" / "private", labels={"data": tuple(names)})
     options = {"use": SETS[name][2], "models": [spec], "gold": "label", "calibrate": "none"}
     _, step = labelled(table, context, **options)
-    folder = LabelFolder(tmp_path / "run" / "private")
+    folder = LabelFolder.of(tmp_path / "run")
     votes, facts = folder.votes().to_pylist(), folder.read().facts
 
     by_row = {id: [vote for vote in votes if vote["example_id"] == id] for id in table["id"].to_pylist()}
@@ -105,7 +105,7 @@ def test_a_small_model_scores_real_messages(real_data, labelled, tmp_path):
     context = StepContext(private=tmp_path / "run" / "private", labels={"data": ("ham", "spam")})
     weights = real_data / "weights" / "stories260K" / "hf"
     _, step = labelled(table, context, use="classify", models=[{"local": str(weights)}], gold="label")
-    folder = LabelFolder(tmp_path / "run" / "private")
+    folder = LabelFolder.of(tmp_path / "run")
     kept, votes = folder.read(), folder.votes().to_pylist()
     right = [
         vote["value"] == gold
