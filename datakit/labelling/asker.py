@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datakit.core.errors import DatakitError
-from datakit.labelling.answers import read_answer
+from datakit.labelling.answers import Judged, read_answer
+from datakit.labelling.logprobs import CHOICES, option_chances
 from datakit.labelling.models import read_key
 from datakit.labelling.pace import Pace
 from datakit.labelling.plan import Asked, Plan, Question
@@ -22,7 +23,7 @@ from datakit.labelling.store import Answer, AnswerStore, Claim
 __all__ = ["Asker", "Flight", "Outage", "Place"]
 
 _MOMENT = 0.1
-_FIRST = 3  # attempts for the first question, while the server has said nothing at all
+_FIRST = 3  # attempts for the first question, while the server has said nothing at all; and rows that may be refused
 _QUICK = 4  # attempts of one row that follow each other closely: bad luck, while others are answered
 _FEW = 3  # failures in a row that are chance, where a few calls fly only
 _ROUNDS = 4  # round trips without an answer, at least, before a server is given up
@@ -91,18 +92,28 @@ class Asker:
         self.questions = questions
         spec = self.asked.spec
         self.place = f"{spec.server} {spec.model}"
-        self.server = Server(spec, read_key(spec, folder), self.store.server_facts(self.place))
+        known = self.store.server_facts(self.place)
+        self.server = Server(spec, read_key(spec, folder), known, choices=self.plan.labeller.kind in CHOICES)
         self.pace = Pace(spec.concurrency)
         self.stop: DatakitError | None = None
         self.failed: Counter[str] = Counter()
         self.succeeded = False
         self.outage = Outage()
+        self.turned_away: list[Question] = []
+        self.refusal = ""
 
     async def run(self) -> None:
         """The first question alone, since a wrong key or name shows itself there; then as many as the pace allows."""
-        await self._question(self.questions.popleft())
+        for _ in range(min(_FIRST, len(self.questions))):
+            await self._question(self.questions.popleft())
+            if not self.turned_away or self.succeeded or self.stop is not None:
+                break
         if self.failed and not self.succeeded and self.stop is None:
             self.stop = self.server.unreachable(self.failed.most_common(1)[0][0])
+        if self.turned_away and not self.succeeded and self.stop is None:
+            said = f"'{self.asked.spec.server}' refuses the request: {self.refusal}"
+            self.stop = DatakitError(said, hint="Nothing was spent on it")
+        self.questions.extend(self.turned_away)
         # More rows are under way than calls in flight: one that waits for its next attempt holds no place.
         workers = min(len(self.questions), 4 * self.asked.spec.concurrency)
         await asyncio.gather(*(self._work() for _ in range(workers)))
@@ -132,8 +143,9 @@ class Asker:
                 reply = await self._attempt(question, again=attempt > 0)
                 if reply is None:
                     return
-                if self._readable(question, reply) or unreadable >= self.limits.unreadable:
-                    self._keep(question, reply)
+                judged = self._judged(question, reply)
+                if judged.status != "unreadable" or unreadable >= self.limits.unreadable:
+                    self._keep(question, reply, judged)
                     return
                 self._settle(question, self._cost(question, reply))
             except Again as error:
@@ -237,11 +249,14 @@ class Asker:
         return reply
 
     def _rejected(self, question: Question, said: str) -> None:
-        """A question the server will not take, too long a text for example; the first one speaks for all."""
+        """A question the server will not take, too long a text for example.
+
+        While nothing has succeeded it may lie in the request: it waits until another row has been taken.
+        """
         if not self.succeeded:
-            raise DatakitError(
-                f"'{self.asked.spec.server}' refuses the request: {said}", hint="Nothing was spent on it"
-            )
+            self.turned_away.append(question)
+            self.refusal = said
+            return
         self.spending.faults["refused request"] += 1
         answer = Answer(self.asked.spec.name, None, finish="rejected")
         self.store.put({question.key: answer})
@@ -256,24 +271,26 @@ class Asker:
             return self.plan.worst(question)
         return self.asked.price.of(reply.tokens_in, reply.tokens_out)
 
-    def _readable(self, question: Question, reply: Reply) -> bool:
-        judged = read_answer(
+    def _judged(self, question: Question, reply: Reply) -> Judged:
+        return read_answer(
             self.plan.labeller,
             reply.content,
             source=self.plan.sources[question.row],
             put_back=self.plan.input(question).put_back,
             refused=reply.refused,
         )
-        return judged.status != "unreadable"
 
-    def _keep(self, question: Question, reply: Reply) -> None:
+    def _keep(self, question: Question, reply: Reply, judged: Judged) -> None:
         cost = self._cost(question, reply)
+        chances = None
+        if judged.status == "ok":
+            chances = option_chances(self.plan.labeller, str(judged.value), reply.tokens)
         answer = Answer(
             self.asked.spec.name,
             reply.content,
             reply.refused,
             reply.finish,
-            None,
+            chances,
             reply.tokens_in or 0,
             reply.tokens_out or 0,
             cost,

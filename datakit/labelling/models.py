@@ -36,6 +36,7 @@ class ModelSpec(BaseModel):
         max_tokens: Of an answer.
         seed: Handed to the server, plus the number of the vote.
         schema_: ``auto`` uses JSON schema where the server takes it, ``never`` asks in words alone.
+        logprobs: ``auto`` asks for the log-probabilities of an option where the server gives them, ``never`` does not.
         timeout: Seconds for one call.
         concurrency: Calls in flight at most.
         price: Where the table has none.
@@ -55,6 +56,7 @@ class ModelSpec(BaseModel):
     max_tokens: int = Field(default=256, ge=1)
     seed: int | None = None
     schema_: Literal["auto", "never"] = Field(default="auto", alias="schema")
+    logprobs: Literal["auto", "never"] = "auto"
     timeout: float = Field(default=60.0, gt=0)
     concurrency: int = Field(default=16, ge=1, le=1000)
     price: Price | None = None

@@ -232,6 +232,30 @@ def test_a_row_the_server_will_not_take_does_not_stop_the_others(ask, stub):
     assert stub.calls == calls
 
 
+def test_a_first_row_the_server_will_not_take_speaks_for_itself(ask, stub):
+    from starlette.responses import JSONResponse
+
+    answered = stub._answered
+    refuses = {"row 0", "row 1"}
+
+    async def picky(request, body, number):
+        if body["messages"][-1]["content"] in refuses:
+            return JSONResponse({"error": {"message": "context length exceeded"}}, 400)
+        return await answered(request, body, number)
+
+    stub._answered = picky
+    plan, _ = ask(rows(6), concurrency=2)
+    assert [row["status"] for row in assemble(plan).to_pylist()] == ["failed"] * 2 + ["ok"] * 4
+    assert stub.bodies[0]["response_format"]["type"] == "json_schema"  # the refusal taught nothing of the form
+    assert stub.bodies[0]["logprobs"]
+    calls = stub.calls
+    ask(rows(6))
+    assert stub.calls == calls
+    refuses.update(f"row {n}" for n in range(10, 20))
+    with pytest.raises(DatakitError, match=r"refuses the request: 400: context length exceeded"):
+        ask(rows(10, "row 1{}"))
+
+
 def test_questions_without_an_answer_are_named_and_asked_again(ask, stub):
     stub.faults = {4: "500", 5: "500", 6: "500"}
     with pytest.raises(DatakitError, match=r"1 of 5 questions got no answer.*500: a fault"):

@@ -1,4 +1,4 @@
-"""More than one label step in a recipe: each has its own folder, report, budget and corrections; gold of all is gold."""
+"""More than one label step in a recipe: a folder, report, budget and corrections each; gold of all is gold."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_people_say_goes_to_its_own_labeller(recipe, tmp_path, stub):
 def test_each_has_a_budget_of_its_own(recipe, tmp_path, stub):
     price = {"price": {"input": 1.0, "output": 2.0}}
     path = recipe(first="budget: 1", second="budget: 0.0001", **price)
-    with pytest.raises(DatakitError, match="budget of 0.0001"):
+    with pytest.raises(DatakitError, match=r"budget of 0\.0001"):
         build(path, output=tmp_path / "run")
     assert stub.calls == 60
     build(recipe(first="budget: 1", second="budget: 1", **price), output=tmp_path / "run")
