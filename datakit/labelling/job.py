@@ -156,7 +156,8 @@ def read_gold(
         try:
             judged = gold_value(labeller, value, texts.get(id))
         except ValueError as error:
-            raise StepError(f"gold: {error}", where=where, hint="Leave the cell empty where nobody knows") from None
+            hint = f"Those are the options of '{labeller.name}'; leave the cell empty where nobody knows"
+            raise StepError(f"gold: {error}", where=where, hint=hint) from None
         if judged is not None:
             found[id] = judged
     return found

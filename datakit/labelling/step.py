@@ -3,12 +3,13 @@
 Ledger: one ``changed`` row per example that got a label, reason ``labelled``; evidence ``labeller``, ``models``,
 ``prompt`` (hash of what was asked), ``votes``, ``agreement``, ``confidence``, and ``by: people`` where they said it.
 Gold rows have the reason ``gold_sample`` instead. Rows without a usable label are ``dropped``: ``low_confidence``,
-``in_review``, ``refused``, ``outside_options``, ``unreadable``, ``refused_request``, ``empty_input``, ``tie``. No label
-and no text stands there.
+``in_review``, ``refused``, ``outside_options``, ``unreadable``, ``refused_request``, ``too_long``, ``empty_input``,
+``tie``. No label and no text stands there.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ class LabelParams(Params):
     prices: str | None = None
     redact: bool = True
     languages: tuple[str, ...] | None = Field(default=None, min_length=1)
-    language: str = "en"
+    language: Literal["en", "ko"] = "en"
 
     @field_validator("models", mode="before")
     @classmethod
@@ -226,6 +227,7 @@ class LabelStep:
                 table, labeller, params.models, store=store, prices=prices, redact=redact, digests=self._digests(),
                 offline=context.offline,
             )  # fmt: skip
+            _refuse_nothing_to_show(plan, table)
             self.estimate = plan.estimate()
             self._agree(self.estimate)
             job = digest("job", str(Path(context.private or context.folder).resolve()), labeller.name)
@@ -321,6 +323,19 @@ class LabelStep:
             kept = kept.drop_columns(["held_out"])
         self._notes = _notes(decisions, labeller, models, labelled.facts, page=_page(table, labeller))
         return StepOutput(kept.append_column("held_out", pa.array(held, pa.bool_())), ledger_table(ledger))
+
+
+def _refuse_nothing_to_show(plan: Plan, table: pa.Table) -> None:
+    """Rows whose text stands in a column that nobody named would all be dropped as empty."""
+    if not plan.ids or any(text is not None for text in plan.inputs):
+        return
+    fields = [json.loads(text) for text in table["fields"].to_pylist()[:100] if text]
+    columns = list(dict.fromkeys(name for row in fields for name in row))
+    raise StepError(
+        f"no row has what the labeller '{plan.labeller.name}' shows ({plan.labeller.input or '{text}'}); the columns "
+        f"are {', '.join(columns) or 'none'}",
+        hint="Name the text's: --text COLUMN, or columns: {text: COLUMN} in a recipe's source",
+    )
 
 
 def _page(table: pa.Table, labeller: Labeller) -> str:

@@ -171,7 +171,9 @@ def _calibration(facts: Mapping[str, Any]) -> str:
     if facts.get("calibration"):
         how = {"isotonic": "a rising step function", "platt": "Platt's logistic curve"}[facts["calibration"]]
         return f"{text}Calibrated on the gold sample by {how}."
-    return f"{text}Not calibrated: that takes at least 30 gold rows, some of them wrong."
+    if facts["gold"]["labelled"] < 30:
+        return f"{text}Not calibrated: that takes at least 30 gold rows, some of them wrong."
+    return f"{text}Not calibrated: rows that were left out came out no better by it."
 
 
 def _thresholds(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -224,6 +226,7 @@ def _labels(facts: Mapping[str, Any], labeller: Labeller) -> str:
         "ok": "usable",
         "outside": "none of the options",
         "failed": "refused by the server",
+        "too_long": "too long for the model",
         "empty": "nothing to ask",
     }
     status = {words.get(name, name): count for name, count in facts["votes"].items()}

@@ -305,6 +305,13 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(stub, labelled):
     assert reasons["f" * 32] == "empty_input"
 
 
+def test_rows_without_a_text_are_told_with_the_columns_there_are(stub, labelled):
+    table = to_table(Example(f"{n:032x}", "g", "s", "o", fields={"id": n, "review": f"row {n}"}) for n in range(3))
+    with pytest.raises(StepError, match=r"shows \(\{text\}\); the columns are id, review.*--text COLUMN"):
+        labelled(table)
+    assert stub.calls == 0
+
+
 def test_money_needs_a_word(stub, labelled, tmp_path):
     costly = {"models": [{"model": "stub", "server": stub.url, "price": {"input": 5e3, "output": 5e3}}]}
     with pytest.raises(StepError, match=r"not agreed to.*budget: "):
