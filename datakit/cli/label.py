@@ -112,7 +112,8 @@ def _label(what: str, output: Path | None, options: dict[str, Any], *, as_json: 
     out = console(quiet=quiet, to_stderr=as_json)
     confirm = _asker(options["yes"])
     with _telling(out) as tell:
-        if Path(what).suffix in (".yaml", ".yml"):
+        recipe = Path(what).suffix in (".yaml", ".yml")
+        if recipe:
             made = label_recipe(Path(what), output=output, seed=options["seed"], confirm=confirm, tell=tell)
         else:
             columns = {"text": options["text_column"], "label": options["label_column"]}
@@ -130,7 +131,10 @@ def _label(what: str, output: Path | None, options: dict[str, Any], *, as_json: 
         dropped, folder, page = made.dropped, str(made.folder), str(made.page)
         print_json({"folder": folder, "page": page, "kept": made.kept, "dropped": dropped, **made.facts})
         return
-    for line in _lines(made):
+    after = (
+        [f"          datakit build {what}: the steps after it, which are not in {made.page.parent}"] if recipe else []
+    )
+    for line in [*_lines(made), *after]:
         out.print(line, markup=False, soft_wrap=True)
 
 

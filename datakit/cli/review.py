@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_AGAIN = "run the same label or build command again to use them"
+
 
 @click.command("review")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -70,7 +72,7 @@ def command(
     with folder.corrections() as corrections:
         if in_file is not None:
             count = import_labels(kept, corrections, in_file, who=name)
-            line, facts = f"took      {count:,} new words from {in_file}; build again to use them", {"taken": count}
+            line, facts = f"took      {count:,} new words from {in_file}; {_AGAIN}", {"taken": count}
         elif out_file is not None:
             rows = queue(kept, order=order, sample=sample, limit=limit)  # type: ignore[arg-type]
             count = export_labels(kept, corrections, rows, out_file)
@@ -79,7 +81,7 @@ def command(
             rows = queue(kept, order=order, sample=sample, limit=limit)  # type: ignore[arg-type]
             _serve(kept, corrections, rows, name, port, as_json=as_json)
             facts = {"judged": len(corrections.latest())}
-            line = f"kept      {facts['judged']:,} words; build again to use them"
+            line = f"kept      {facts['judged']:,} words; {_AGAIN}"
     if as_json:
         print_json(facts)
     out.print(line, markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from typing import Any
 from datakit.core.errors import DatakitError, ModelError, Unreachable
 from datakit.core.registry import suggest
 from datakit.core.require import require
+from datakit.labelling.answers import whole_text
 from datakit.labelling.logprobs import Token, read_tokens
 from datakit.labelling.models import ModelSpec
 
@@ -20,6 +21,8 @@ __all__ = ["Again", "Reply", "Server", "Unusable"]
 
 #: From the strictest to words alone; a server that refuses one is asked with the next.
 _MODES = ("schema", "object", "words")
+
+_MOST_TOKENS = 1 << 40  # a count above is no count
 
 #: Alternatives to each token, from what most servers give at most down to none at all.
 _ALTERNATIVES = (20, 5, 0)
@@ -160,7 +163,7 @@ class Server:
         body = error.body
         text = body.get("message") if isinstance(body, dict) else None
         text = str(text or (body if isinstance(body, str) else None) or error.message)
-        return _scrubbed(" ".join(text.split()), self._key)[:300]
+        return whole_text(_scrubbed(" ".join(text.split()), self._key)[:300])  # type: ignore[no-any-return]
 
     async def models(self) -> list[str]:
         """Names of the models that the server has; none where it does not say."""
@@ -264,18 +267,20 @@ def _reply(body: Any) -> Reply:
     try:
         choice = body["choices"][0]
         content = choice["message"].get("content")
-        usage = body.get("usage") or {}
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        usage = body.get("usage")
+        counts = [
+            usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")
+        ]
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Again("a response that is not a completion", billed=True) from None
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     finish = choice.get("finish_reason")
-    into, out = (value if isinstance(value, int) and value >= 0 else None for value in counts)
+    into, out = (value if type(value) is int and 0 <= value < _MOST_TOKENS else None for value in counts)
     return Reply(
-        content if isinstance(content, str) else None,
+        whole_text(content) if isinstance(content, str) else None,
         bool(choice["message"].get("refusal")) or finish == "content_filter",
-        str(finish) if finish else None,
+        whole_text(str(finish)) if finish else None,
         into,
         out,
         read_tokens(choice),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
+from collections import Counter
 
 import pytest
 from click.testing import CliRunner
@@ -26,7 +28,8 @@ def reviews(tmp_path, monkeypatch):
 def label(reviews, stub):
     def label(*more, text="review"):
         named = ["--text", text] if text else []
-        call = ["reviews.csv", *named, "--use", "sentiment.ko", "--model", "stub", "--server", stub.url, *more]
+        call = ["reviews.csv", *named, "--use", "sentiment.ko", "--model", "stub", "--server", stub.url]
+        call += ["--send-personal-data", *more]
         return CliRunner().invoke(command, call, catch_exceptions=True)
 
     return label
@@ -40,18 +43,22 @@ def test_one_vote_says_nothing_of_confidence(label, stub):
     assert "people    50.0 % of 120 gold rows agree" in found.output
 
 
-def test_a_threshold_is_named_or_that_there_is_none(label, stub):
-    draw = random.Random(1)
+def test_a_threshold_is_named(label, stub):
+    asked = Counter()
 
     def answer(text, body):
-        doubtful = int(text.split()[-1]) < 40
-        names = ("긍정", "부정")
-        right = int(text.split()[-1]) % 2
-        return json.dumps({"label": names[right if draw.random() < (0.6 if doubtful else 0.995) else 1 - right]})
+        number = int(text.split()[-1])
+        asked[text] += 1
+        right = number >= 30 or (asked[text] % 2 == 0) == (number < 15)  # of 30 rows 3 or 4 of 7 votes are right
+        return json.dumps({"label": ("긍정", "부정")[number % 2 if right else 1 - number % 2]})
 
     stub.answer = answer
-    assert "threshold 1.00 keeps" in label("--gold", "checked", "--votes", "7", "-o", "seven").output
-    stub.answer = lambda text, body: json.dumps({"label": draw.choice(("긍정", "부정"))})
+    found = label("--gold", "checked", "--votes", "7", "-o", "seven").output
+    assert re.search(r"threshold [01]\.\d\d keeps \d+ % of the rows, \d+\.\d % of them right", found), found
+
+
+def test_that_there_is_no_threshold_is_told(label, stub):
+    stub.answer = lambda text, body: json.dumps({"label": random.choice(("긍정", "부정"))})
     more = label("--gold", "checked", "--votes", "3", "--language", "ko", "-o", "three").output
     assert "threshold none is surely above 95 % on 120 gold rows" in more
 

@@ -379,6 +379,31 @@ def test_a_cell_is_no_formula(labelled, stub, tmp_path):
     assert "'=HYPERLINK" in (tmp_path / "sheet.csv").read_text(encoding="utf-8-sig")
 
 
+def test_an_answer_is_no_formula_and_comes_back_as_it_was(labelled, stub, tmp_path):
+    stub.answer = lambda text, body: json.dumps({"answer": "=1+1"})
+    labelled(rows(2), use="answer")
+    folder, sheet = LabelFolder.of(tmp_path / "run"), tmp_path / "sheet.csv"
+    with folder.corrections() as said:
+        said.add(f"{0:032x}", "+82 is Korea", purpose="queue", who="Ada")
+        export_labels(folder.read(), said, queue(folder.read()), sheet)
+        lines = list(csv.DictReader(sheet.read_text(encoding="utf-8-sig").splitlines()))
+        assert {line["label"] for line in lines} == {"'=1+1"}
+        assert sorted(line["human"] for line in lines) == ["", "'+82 is Korea"]
+        assert import_labels(folder.read(), said, sheet, who="Ada") == 0
+
+
+@pytest.mark.parametrize(
+    "extra", [{"api_key": "x"}, {"headers": {"a": "sk-abcdefghijk"}}, {"Authorization": "Bearer x"}]
+)
+def test_a_key_among_the_further_keys_is_refused(extra):
+    from datakit.labelling.models import ModelSpec
+
+    with pytest.raises(ValueError, match="key: env:NAME") as caught:
+        ModelSpec(model="m", extra=extra)
+    assert "abcdefghijk" not in str(caught.value)
+    assert ModelSpec(model="m", extra={"max_tokens_hint": 1, "stop_token_ids": [3]}).extra
+
+
 def test_no_secret_in_anything_that_is_written(project, tmp_path, stub, monkeypatch):
     monkeypatch.setenv("STUB_KEY", "sk-a-very-secret-key")
     stub.key = "sk-a-very-secret-key"
