@@ -13,9 +13,9 @@ from typing import Any
 from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
+from train.callbacks.keep import CHECKPOINTS
 from train.errors import TrainError
 from train.journal import Journal
-from train.keeping import CHECKPOINTS
 from train.manifest import FORMAT, Facts, card, manifest
 
 __all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
@@ -144,7 +144,9 @@ def _system_errors() -> Iterator[None]:
 
 def _set_stop_tokens(model: Any, stops: list[int]) -> None:
     """Generation stops at the trained end of turn too: a base model's config often knows its EOS token only."""
-    settings = model.generation_config
+    settings = getattr(model, "generation_config", None)
+    if settings is None or not stops:  # an encoder generates nothing, and plain text has no turns to end
+        return
     known = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
     merged = [id for id in known if id is not None]
     merged += [id for id in stops if id not in merged]

@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
+from train.objectives import OBJECTIVES, objective_named
 
 __all__ = ["Arm", "Every", "Replay"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
+OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
 
 
@@ -48,6 +50,15 @@ class Arm(BaseModel):
     """One way to train. Everything but the adapter has a default.
 
     Attributes:
+        objective: What is learnt: ``sft`` (default), the answers; ``text``, plain text (continued pre-training);
+            ``mlm``, plain text with hidden words, for encoders; ``dpo`` and ``orpo``, to prefer the better of two
+            answers. Other names come from the entry-point group ``train.objectives``.
+        turns: Which assistant turns ``sft`` trains: the ``last`` (default), or ``all``.
+        turn_weights: Weight of the last assistant turn's tokens, of the one before it, and so on; the last number holds
+            for all turns further back.
+        beta: What preference counts: ``dpo``'s per nat of advantage over the start model, ``orpo``'s of the odds
+            ratio; .1.
+        masked: Share of the tokens that ``mlm`` hides; .15.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
         rank: LoRA's rank; 16.
@@ -73,6 +84,11 @@ class Arm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    objective: str = "sft"
+    turns: Literal["last", "all"] | None = None
+    turn_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    beta: Rate | None = None
+    masked: Annotated[float, Field(gt=0, lt=1)] | None = None
     adapter: str = "lora"
     rank: Count | None = None
     alpha: Rate | None = None
@@ -101,7 +117,15 @@ class Arm(BaseModel):
         name = given.get("adapter", "lora")
         if not isinstance(name, str) or name not in ADAPTERS.names():
             raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        objective = given.get("objective", "sft")
+        if not isinstance(objective, str) or objective not in OBJECTIVES.names():
+            raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
         defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
+        options = objective_named(objective).options
+        foreign = [key for key in OBJECTIVE_OPTIONS if key in given and key not in options]
+        if foreign:
+            raise ValueError(f"{foreign[0]}: objective '{objective}' has no such setting")
+        defaults |= options
         foreign = [key for key in ADAPTER_OPTIONS if key in given and key not in defaults]
         if foreign:
             raise ValueError(f"{foreign[0]}: adapter '{name}' has no such setting")
@@ -112,6 +136,18 @@ class Arm(BaseModel):
         if "steps" not in given:
             defaults["epochs"] = 3.0
         return {**defaults, **given}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Arm:
+        if self.turn_weights is not None and self.turns != "all":
+            raise ValueError("turn_weights: they need turns: all")
+        if self.turn_weights is not None and not self.turn_weights[0]:
+            raise ValueError("turn_weights: the last turn's weight, the first of the list, has to be above 0")
+        if self.replay is not None and objective_named(self.objective).rows == "pairs":
+            raise ValueError(
+                f"replay: objective '{self.objective}' learns from pairs, general text cannot stand among them"
+            )
+        return self
 
     def grid(self) -> list[Arm]:
         """All combinations of the lists, each a concrete arm; learning rates vary slowest. ``[self]`` without lists."""

@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import load_model, stored_dtype
-from datakit.core.hashing import tree_digest
+from datakit.core.hashing import digest, tree_digest
 from datakit.core.require import require
 from datakit.core.storage import storage_errors
 from train.adapters import Adapter, adapter_named
+from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
-from train.data import Stream, batches
+from train.data import Encoded, Stream, batches
 from train.errors import TrainError
 from train.events import Event, Finished, Preflight, Progress, Started
-from train.keeping import Keeper, kept_steps
-from train.loop import Probe, memory_errors, run_steps
+from train.loop import Probe, Training, computing, memory_errors, run_steps
 from train.manifest import Facts, data_digest
+from train.objectives import Drawing, Objective, Referring, objective_of, parts
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 
@@ -124,38 +126,28 @@ def _train(
     import torch
 
     bfloat16 = _computes_in_bfloat16(arm)
-    adapter = adapter_named(arm.adapter)
-    model = _load(arm, adapter, ready, name, bfloat16=bfloat16)
+    adapter, objective = adapter_named(arm.adapter), objective_of(arm)
+    model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
     before = fingerprint(model)
+    ready = _referred(arm, objective, ready, model, bfloat16=bfloat16)
     stream = Stream(
         ready.train.rows,
         replay=ready.replay.rows,
         share=arm.replay.share if arm.replay else 0.0,
         rows_per_step=arm.batch_size * arm.accumulate,
         seed=seed,
+        draw=objective.draw if isinstance(objective, Drawing) else None,
     )
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
     report(_started(facts))
-    pad = ready.stop_tokens[0]
-    validation = batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad)
     stored = getattr(torch, stored_dtype(ready.folder))
+    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
-        journal = run_steps(
-            model,
-            stream,
-            validation,
-            arm,
-            steps=facts.steps,
-            pad=pad,
-            bfloat16=bfloat16,
-            probe=probe,
-            keeper=keeper,
-            report=report,
-        )
+        journal = run_steps(training, probe=probe, callbacks=[keeper], report=report)
         check_changed(before, model)
         save(
             model,
@@ -182,15 +174,49 @@ def _train(
     )
 
 
-def _load(arm: Arm, adapter: Adapter, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
+def _referred(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
+    """The data with what the start model says of it, where the objective compares with that."""
+    if not isinstance(objective, Referring):
+        return ready
+
+    def asked(data: Encoded) -> Encoded:
+        with computing(model, bfloat16=bfloat16):
+            return replace(data, rows=objective.refer(model, data.rows, batch_size=arm.batch_size, pad=ready.pad))
+
+    model.eval()
+    ready = replace(ready, train=asked(ready.train), validation=asked(ready.validation))
+    model.train()
+    return ready
+
+
+def _training(
+    arm: Arm, objective: Objective, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool
+) -> Training:
+    validation = ready.validation.rows
+    if isinstance(objective, Drawing):  # drawn once: every validation sees the same
+        validation = [objective.draw(row, random.Random(digest("validation", row.id))) for row in validation]
+    return Training(
+        model,
+        objective,
+        stream,
+        batches(validation, batch_size=arm.batch_size, pad=ready.pad, collate=objective.collate),
+        arm,
+        steps=steps,
+        pad=ready.pad,
+        bfloat16=bfloat16,
+    )
+
+
+def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
     """The model to train, on its device."""
     import torch
 
     # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
     dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype=dtype)
+    base = load_model(ready.folder, dtype=dtype, architecture=objective.architecture)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
+    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows]
+    check_vocabulary(base, ready.tokenizer, parts(rows))
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest, file_digest
+from train.callbacks.keep import CHECKPOINTS
 from train.config import Arm
-from train.keeping import CHECKPOINTS
 
 if TYPE_CHECKING:
     from train.journal import Journal

@@ -10,9 +10,11 @@ from typing import Any
 from datakit.core.chat import ChatSettings, ends_turn
 from datakit.core.checkpoint import find_model, load_tokenizer
 from train.config import Arm
-from train.data import Encoded, encode_rows, find_files, read_files
+from train.data import Encoded, find_files, read_files
+from train.encoder import Encoder
 from train.errors import TrainError
 from train.models import longest_length
+from train.objectives import objective_of, parts
 from train.preflight import check_rows, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]
@@ -30,7 +32,7 @@ class Prepared:
         replay: Rows to replay; empty where the arm does not.
         files: The files by role.
         max_length: Longest row in tokens.
-        stop_tokens: Ids that end an answer.
+        stop_tokens: Ids that end an answer; none where the objective trains no answers.
     """
 
     folder: Path
@@ -53,9 +55,15 @@ class Prepared:
             "dropped": len(self.train.dropped),
         }
 
+    @property
+    def pad(self) -> int:
+        """Token id to pad with."""
+        known = (*self.stop_tokens, self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)
+        return next((int(id) for id in known if id is not None), 0)
+
     def preview(self, rows: int = 3) -> list[list[tuple[str, bool]]]:
         """The first training rows decoded, in pieces that are trained or not."""
-        return [segments(row, self.tokenizer) for row in self.train.rows[:rows]]
+        return [segments(row, self.tokenizer) for row in parts(self.train.rows[:rows])[:rows]]
 
 
 def prepare(
@@ -77,21 +85,18 @@ def prepare(
     folder = find_model(model, offline=offline)
     tokenizer = load_tokenizer(folder)
     max_length = longest_length(folder, arm.max_length)
-    end = ends_turn(tokenizer, chat)
-    end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"]
-    stops = stop_tokens(end_ids, tokenizer)
+    objective = objective_of(arm)
+    end = ends_turn(tokenizer, chat) if objective.answers else ""
+    end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"] if end else []
+    stops = stop_tokens(end_ids, tokenizer) if objective.answers else []
 
     files = {**find_files(data), "replay": _replay_files(arm, replay or {})}
     encoded = {}
     for role, paths in files.items():
         plain = role == "replay"
-        table = read_files(paths) if paths else None
-        encoded[role] = (
-            Encoded()
-            if table is None
-            else encode_rows(table, tokenizer, chat, end=end, max_length=max_length, plain_text=plain)
-        )
-        check_rows(encoded[role].rows, tokenizer, end_ids=() if plain else end_ids)
+        encoder = Encoder(tokenizer, chat, end, max_length, plain_text=plain)
+        encoded[role] = objective.encode(read_files(paths, columns=objective.columns), encoder) if paths else Encoded()
+        check_rows(parts(encoded[role].rows), tokenizer, end_ids=() if plain else end_ids)
         if role != "validation" and paths:
             _check_some(role, encoded[role], paths[0], max_length)
     return Prepared(

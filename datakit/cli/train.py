@@ -14,6 +14,7 @@ __all__ = ["command"]
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
+@click.option("--objective", help="What is learnt: sft, text, mlm, dpo, orpo.  [default: sft]")
 @click.option("--adapter", default="lora", show_default=True, help="lora, or full for every weight.")
 @click.option("--rank", type=click.IntRange(1), help="LoRA's rank.  [default: 16]")
 @click.option("--learning-rate", type=float, help="Peak rate.  [default: 2e-4 for lora, 1e-5 for full]")
@@ -51,7 +52,7 @@ def command(
     """Train one arm on a dataset that `datakit build` made.
 
     DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
-    prompts' are not; three rows show which before the first step.
+    prompts' are not (with --objective text every token is); three rows show which before the first step.
 
     \b
     Examples:

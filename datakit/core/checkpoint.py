@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datakit.core.errors import ModelError, Unreachable
 from datakit.core.require import require
@@ -100,13 +100,16 @@ def load_tokenizer(folder: Path) -> Any:
     return found
 
 
-def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
-    """The causal language model in a folder, in evaluation mode.
+def load_model(
+    folder: Path, *, dtype: Any, device: str = "cpu", architecture: Literal["causal", "masked"] = "causal"
+) -> Any:
+    """The language model in a folder, in evaluation mode.
 
     Args:
         folder: From :func:`find_model`.
         dtype: A torch dtype or its name.
         device: Where it is put.
+        architecture: A ``causal`` model, or a ``masked`` one (an encoder).
 
     Raises:
         ModelError: It is none, needs code of its own, or weights are missing.
@@ -116,7 +119,8 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
     safetensors = require("safetensors", extra="train")
     try:
         with no_progress_bars():
-            model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+            model, loading = kind.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
                 trust_remote_code=False,
@@ -127,10 +131,13 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, safetensors.SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise
-        raise ModelError(f"not loadable as a causal language model ({_first_line(error)})", where=folder) from error
+        raise ModelError(
+            f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
+        ) from error
     if missing := sorted(loading["missing_keys"]):
         raise ModelError(
-            f"not a whole causal language model: {len(missing)} weights are missing, '{missing[0]}' first", where=folder
+            f"not a whole {architecture} language model: {len(missing)} weights are missing, '{missing[0]}' first",
+            where=folder,
         )
     return model.to(device).eval()
 
