@@ -255,7 +255,7 @@ def _wait(headers: Mapping[str, str]) -> float | None:
 
 def _scrubbed(text: str, key: str) -> str:
     text = text.replace(key, "<key>") if len(key) > 4 else text
-    return re.sub(r"\b(sk|pk|key|Bearer)[-_ ][\w*.-]{8,}", "<key>", text)
+    return re.sub(r"\b(?:sk|pk|key)[-_][\w*.-]{8,}|\bBearer [\w*.-]{8,}", "<key>", text)
 
 
 def _reply(body: Any) -> Reply:
