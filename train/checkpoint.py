@@ -18,7 +18,7 @@ from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
 
-__all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
+__all__ = ["MANIFEST", "TOKENIZER_FILES", "check_output", "copy_tokenizer", "same_modes", "save", "write_weights"]
 
 MANIFEST = "train.json"
 TOKENIZER_FILES = (
@@ -103,12 +103,22 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
     _set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
         adapter.save(model, folder)
+    copy_tokenizer(base, folder)
+    same_modes(folder)
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
+    """The base's tokenizer files, byte for byte."""
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
+
+
+def same_modes(folder: Path) -> None:
+    """Makes weights as readable as what lies beside them: safetensors writes files that only their owner may read."""
     written = next(file for file in folder.iterdir() if file.suffix == ".json")
     for file in folder.glob("*.safetensors"):
-        shutil.copymode(written, file)  # safetensors writes files that only their owner may read
+        shutil.copymode(written, file)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from train.encoder import Encoder
 from train.errors import TrainError
 from train.models import longest_length
 from train.objectives import objective_of, parts
+from train.objectives.sft import Sft
 from train.preflight import check_rows, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]
@@ -30,6 +31,7 @@ class Prepared:
         train: Training rows.
         validation: Validation rows; may be empty.
         replay: Rows to replay; empty where the arm does not.
+        general: Rows on which the divergence from the start model is taken; empty where the arm takes none there.
         files: The files by role.
         max_length: Longest row in tokens.
         stop_tokens: Ids that end an answer; none where the objective trains no answers.
@@ -40,6 +42,7 @@ class Prepared:
     train: Encoded
     validation: Encoded
     replay: Encoded
+    general: Encoded
     files: Mapping[str, list[Path]]
     max_length: int
     stop_tokens: list[int]
@@ -91,11 +94,14 @@ def prepare(
     stops = stop_tokens(end_ids, tokenizer) if objective.answers else []
 
     files = {**find_files(data), "replay": _replay_files(arm, replay or {})}
-    encoded = {}
+    if arm.kl is not None and arm.kl.source is not None:
+        files["general"] = [_source("kl.from", arm.kl.source, replay or {})]
+    encoded = {"general": Encoded()}
     for role, paths in files.items():
-        plain = role == "replay"
+        plain = role in ("replay", "general")
         encoder = Encoder(tokenizer, chat, end, max_length, plain_text=plain)
-        encoded[role] = objective.encode(read_files(paths, columns=objective.columns), encoder) if paths else Encoded()
+        own = Sft() if role == "general" else objective
+        encoded[role] = own.encode(read_files(paths, columns=own.columns), encoder) if paths else Encoded()
         check_rows(parts(encoded[role].rows), tokenizer, end_ids=() if plain else end_ids)
         if role != "validation" and paths:
             _check_some(role, encoded[role], paths[0], max_length)
@@ -105,6 +111,7 @@ def prepare(
         train=encoded["train"],
         validation=encoded["validation"],
         replay=encoded["replay"],
+        general=encoded["general"],
         files=files,
         max_length=max_length,
         stop_tokens=stops,
@@ -119,9 +126,11 @@ def _check_some(role: str, encoded: Encoded, file: Path, max_length: int) -> Non
 
 
 def _replay_files(arm: Arm, replay: Mapping[str, Path]) -> list[Path]:
-    if arm.replay is None:
-        return []
-    if arm.replay.source not in replay:
+    return [] if arm.replay is None else [_source("replay.from", arm.replay.source, replay)]
+
+
+def _source(key: str, name: str, replay: Mapping[str, Path]) -> Path:
+    if name not in replay:
         known = ", ".join(sorted(replay)) or "none"
-        raise TrainError(f"replay.from: no replay source named '{arm.replay.source}'", hint=f"Known: {known}")
-    return [replay[arm.replay.source]]
+        raise TrainError(f"{key}: no replay source named '{name}'", hint=f"Known: {known}")
+    return replay[name]

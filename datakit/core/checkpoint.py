@@ -15,7 +15,7 @@ from typing import Any, Literal
 from datakit.core.errors import ModelError, Unreachable
 from datakit.core.require import require
 
-__all__ = ["find_model", "load_model", "load_tokenizer", "no_progress_bars", "stored_dtype"]
+__all__ = ["empty_model", "find_model", "load_model", "load_tokenizer", "no_progress_bars", "stored_dtype"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
 # What is fetched: never pickled weights, never code; not the second copy some publishers keep.
@@ -140,6 +140,25 @@ def load_model(
             where=folder,
         )
     return model.to(device).eval()
+
+
+def empty_model(folder: Path, *, architecture: Literal["causal", "masked"] = "causal") -> Any:
+    """The language model of a folder without its weights, to count and look at; not to compute with.
+
+    Raises:
+        ModelError: It is none, or needs code of its own.
+    """
+    transformers = require("transformers", extra="train")
+    torch = require("torch", extra="train")
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+        with torch.device("meta"):
+            return kind.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(
+            f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,13 +10,14 @@ in BERT (arXiv 1810.04805).
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from datakit.core.hashing import digest
 from datakit.core.registry import Registry
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
@@ -37,6 +38,7 @@ __all__ = [
     "objective_named",
     "objective_of",
     "parts",
+    "validation_rows",
 ]
 
 OBJECTIVES = Registry(
@@ -157,3 +159,10 @@ def objective_of(arm: Arm) -> Objective:
 def parts(rows: Iterable[Any]) -> list[Row]:
     """Single sequences: those of every pair one after another, and rows as they are."""
     return [part for row in rows for part in (row.sequences if hasattr(row, "sequences") else (row,))]
+
+
+def validation_rows(objective: Objective, rows: Sequence[Any]) -> list[Any]:
+    """Rows to validate on; what is drawn is drawn once, so that every validation sees the same."""
+    if not isinstance(objective, Drawing):
+        return list(rows)
+    return [objective.draw(row, random.Random(digest("validation", row.id))) for row in rows]

@@ -1,4 +1,7 @@
-"""What keeps a model from forgetting while it learns: terms beside the loss, one file each."""
+"""What keeps a model from forgetting while it learns: terms beside the loss, one file each.
+
+Each is a sum over the batch that the loop divides, like the loss, by the weight of the whole step.
+"""
 
 from __future__ import annotations
 
