@@ -192,7 +192,11 @@ class _Build:
             confirm=self.confirm,
             tell=self.tell,
         )
-        return [step(params, context) for step, params in self.plan.steps[start:]]
+        made = [step(params, context) for step, params in self.plan.steps[start:]]
+        for number, instance in enumerate(made):
+            if hasattr(instance, "after"):
+                instance.after(made[:number])
+        return made
 
     def _relabel(self) -> bool:
         """Takes label names from the rows where personal data in them was replaced; whether any was."""

@@ -59,7 +59,7 @@ STEPS = Registry(
 )
 """Step classes: ``StepClass(params, context)`` with ``Params``, name, version and kind on the class."""
 
-_ONCE = ("label", "mix", "pii", "split", "template")
+_ONCE = ("mix", "pii", "split", "template")
 
 
 class StepSpec(BaseModel):

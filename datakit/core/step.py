@@ -120,7 +120,9 @@ class Step(Protocol):
 
     A step is made as ``StepClass(params, context)``; ``Params`` on the class is its parameter model.
     ``fingerprint`` is everything outside the parameters that determines the result (template texts, bytes of other
-    files, library versions); it becomes part of the cache key.
+    files, library versions); it becomes part of the cache key. A step may also have ``columns`` (that the rows must
+    have), ``after`` (hears the steps before it, and refuses those it cannot follow), ``notes`` and ``documents`` (for
+    the data card and beside it).
     """
 
     name: ClassVar[str]

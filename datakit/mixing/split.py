@@ -197,10 +197,13 @@ def _around_gold(table: pa.Table, params: SplitParams, seed: int, mapped: Mappin
     count = sum(held)
     if not count:
         return _sides(table, params, seed, mapped)
-    place = "test" if params.test or params.folds is not None or not params.validation else "validation"
-    rest = table.filter(pa.array([not out for out in held], pa.bool_()))
-    if not rest.num_rows:
+    if count == len(held):
         raise StepError("every row is gold or related to it: nothing is left to train on")
+    place = "test" if params.test or params.folds is not None or not params.validation else "validation"
+    if params.time is not None:
+        # The sides are periods: gold of a training period leaves it, and does not make the others shorter.
+        return [place if out else side for side, out in zip(_sides(table, params, seed, mapped), held, strict=True)]
+    rest = table.filter(pa.array([not out for out in held], pa.bool_()))
     if params.folds is None:
         params = params.model_copy(update=_other_shares(params, place, count, rest.num_rows))
     others = iter(_sides(rest, params, seed, mapped))
@@ -277,11 +280,15 @@ def _told(table: pa.Table, params: SplitParams, sides: Sequence[str], mapped: Ma
         notes.append(_balance(params.stratify, strata, sides))
     if params.time is not None:
         times = [str(value) for value in column_values(table, params.time, step="split", mapped=mapped)]
+        held = held_out(table, group=params.group, mapped=mapped)
         for name in SPLITS:
-            own = [time for time, side in zip(times, sides, strict=True) if side == name]
+            own = [time for time, side, out in zip(times, sides, held, strict=True) if side == name and not out]
             if own:
                 first, last = min(own, key=_order), max(own, key=_order)
                 notes.append(f"{name}: '{params.time}' from {first} to {last}")
+        if count := sum(held):
+            place = sides[held.index(True)]
+            notes.append(f"{count:,} gold rows of all times, and what is related to them, stand in {place}")
     return notes
 
 
