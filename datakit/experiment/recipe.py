@@ -157,6 +157,12 @@ def _arms(document: Document) -> dict[str, Arm]:
             arms[str(name)] = Arm.model_validate(settings or {})
         except ValidationError as error:
             raise recipe_error(error, document, ["arms", str(name)], Arm) from None
+        if arms[str(name)].objective == "reward":
+            raise RecipeError(
+                f"arms.{name}: a reward model answers no question, so it cannot be an arm",
+                where=document.where(("arms", name, "objective")),
+                hint="Make it with `datakit train --objective reward`, and give its folder to backend: {ppo: {reward: ...}}",
+            )
     return arms
 
 

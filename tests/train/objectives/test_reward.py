@@ -11,6 +11,7 @@ import torch
 from datakit.core.chat import ChatSettings, ends_turn
 from datakit.core.checkpoint import load_model, load_tokenizer
 from datakit.pocket import model_path, write_preferences
+from train import Arm
 from train.encoder import Encoder
 from train.objectives.pairs import encode_pairs
 from train.objectives.reward import Reward, pair_scores, reward_loss
@@ -78,3 +79,8 @@ def test_praise_is_told_from_blame_on_pairs_it_has_not_seen(model, pairs):
 
 def test_without_the_worse_answer_in_the_loss_nothing_is_told(model, pairs):
     assert train(model, pairs, lambda scores: -torch.nn.functional.logsigmoid(scores[0])) < 0.65
+
+
+def test_an_adapter_cannot_hold_the_new_layer():
+    with pytest.raises(ValueError, match="give full"):
+        Arm(objective="reward", adapter="lora", steps=1)

@@ -122,7 +122,8 @@ def test_a_prompt_without_room_for_an_answer_is_refused(pairs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "match"), [({}, "reward"), ({"reward": "m:f", "ratio": 1.5}, "ratio"), ({"reward": "m:f", "x": 1}, "x")]
+    ("settings", "match"),
+    [({}, "reward"), ({"reward": "m:f", "ratio": 1.5}, "ratio"), ({"reward": "m:f", "x": 1}, "x")],
 )
 def test_settings_that_cannot_be_are_refused_with_their_place(settings, match):
     with pytest.raises(ValueError, match=rf"backend\.ppo\.{match}"):
