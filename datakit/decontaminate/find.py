@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from datakit.core.errors import StepError
-from datakit.decontaminate.grams import Grams, Sides, grams_of, run_hashes, sides_of
+from datakit.decontaminate.grams import NGRAM_UNIT, Grams, Sides, grams_of, run_hashes, sides_of
 from datakit.decontaminate.items import read_items
 from datakit.text.shingles import shingle_runs, shingle_sets
 
@@ -68,8 +68,8 @@ def decontaminate(
 
     An n-gram of 13 words of an item's prompt or answer counts (8 where it has fewer than 13; twice as many syllables or
     characters in scripts without spaced words). A shorter prompt counts where it is a whole text or turn; a shorter
-    answer only together with its prompt. Case, punctuation and spacing do not matter. N-grams common to more than 1 %
-    of a task's items, and more than ten, are the task's wording and count for nothing.
+    answer only together with its prompt. Case, punctuation and spacing do not matter, and symbols are no words. N-grams
+    common to more than 1 % of a task's items, and more than ten, are the task's wording and count for nothing.
 
     Args:
         texts: Training texts; a chat is a list of its turns.
@@ -150,7 +150,7 @@ def _covered(
 
     if not len(grams.hashes):
         return {}
-    sets = shingle_sets(texts, ngram=length)
+    sets = shingle_sets(texts, ngram=length, unit=NGRAM_UNIT)
     at = np.minimum(np.searchsorted(grams.hashes, sets.hashes), len(grams.hashes) - 1)
     hit = np.flatnonzero(grams.hashes[at] == sets.hashes)
     row = np.searchsorted(sets.offsets, hit, side="right") - 1
