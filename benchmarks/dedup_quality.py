@@ -3,9 +3,9 @@
     python benchmarks/dedup_quality.py
 
 Three times 20,000 texts: English instructions, messages and sums; English rows under many templates, with messages;
-Korean chat and reviews. Recall is the share of true pairs of which at most one row stays; precision the share of dropped rows
-whose named partner stays and is truly as similar as said. Reads DATAKIT_REAL_DATA (or ../shared/data).
-Writes benchmarks/results/dedup_quality.json.
+Korean chat and reviews. Recall is the share of true pairs of which at most one row stays; precision the share of
+dropped rows whose named partner stays and is truly as similar as said. Reads DATAKIT_REAL_DATA (or ../shared/data);
+writes benchmarks/results/dedup_quality.json.
 """
 
 from __future__ import annotations
