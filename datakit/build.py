@@ -30,6 +30,7 @@ from datakit.dropped import DroppedRows
 from datakit.export import check_content, data_card, write_dataset
 from datakit.folder import claim, write_manifest
 from datakit.ledger import StepCount, count_step
+from datakit.limited import LimitedStep, only_of
 from datakit.mixing import by_split
 from datakit.plan import BuildPlan, plan_build
 from datakit.recipe import DataRecipe
@@ -161,7 +162,13 @@ class _Build:
             confirm=self.confirm,
             tell=self.tell,
         )
-        return [step(params, context) for step, params in self.plan.steps[start:]]
+        made: list[Any] = []
+        for (step, params), spec in list(zip(self.plan.steps, self.plan.recipe.steps, strict=True))[start:]:
+            if spec.sources is None:
+                made.append(step(params, context))
+            else:
+                made.append(LimitedStep(step(params, only_of(context, spec.sources)), spec.sources))
+        return made
 
     def _relabel(self) -> bool:
         """Takes label names from the rows where personal data in them was replaced; whether any was."""
