@@ -37,7 +37,7 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit pii tickets.csv -o clean.csv --replace tag
-      $ cat tickets.csv | datakit pii - --format csv --language ko,en
+      $ cat tickets.csv | datakit pii - --language ko,en
       $ datakit pii tickets.csv --audit 200
     """
     if given["audit"] is not None:

@@ -169,6 +169,7 @@ def _as_json(result: PlainResult) -> dict[str, Any]:
         "nulled": result.nulled,
         "outputs": list(result.outputs),
         "dropped_rows": result.sidecar,
+        "found_rows": result.found,
         "columns": result.columns,
         "notes": result.notes,
     }
@@ -186,4 +187,6 @@ def _lines(result: PlainResult) -> list[str]:
         lines.append(f"{'output':<10}{', '.join(result.outputs)}")
     if result.sidecar:
         lines.append(f"{'why':<10}{result.sidecar}")
+    if result.found:
+        lines.append(f"{'found':<10}{result.found}")
     return lines

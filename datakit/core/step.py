@@ -114,6 +114,14 @@ class StepContext:
     confirm: Callable[[str], bool] | None = None
     tell: Callable[[str], None] = lambda text: None
 
+    def seed_of(self, own: int | None) -> int:
+        """A step's own seed, else the recipe's."""
+        return self.seed if own is None else own
+
+    def mapped(self) -> dict[str, str]:
+        """Our name to the file's name of all sources' columns."""
+        return {ours: theirs for names in self.columns.values() for ours, theirs in names.items()}
+
 
 class Step(Protocol):
     """A row step looks at rows one by one; a table step needs all of them. Same signature.
