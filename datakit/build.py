@@ -26,6 +26,7 @@ from datakit.core.hub import local_first
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
+from datakit.core.workers import Workers
 from datakit.dropped import DroppedRows
 from datakit.export import check_content, data_card, write_dataset
 from datakit.folder import claim, write_manifest
@@ -85,6 +86,7 @@ def build(
     progress: Progress | None = None,
     confirm: Callable[[str], bool] | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    workers: int = 1,
 ) -> BuildResult:
     """Builds the dataset a recipe describes.
 
@@ -100,6 +102,7 @@ def build(
         progress: Called with the counts of each source and step when it is done.
         confirm: Asks a person before a step spends money; without it, more than a little is refused.
         tell: Hears how far a long step is.
+        workers: Processes for the steps ``pii``, ``language``, ``quality`` and ``filter``; the same bytes come out.
 
     Raises:
         RecipeError: The recipe cannot be right.
@@ -114,7 +117,7 @@ def build(
     build = _Build(plan, output, dict(resources), progress)
     build.confirm, build.tell = confirm, tell
     bring_templates(hub)
-    with local_first(hub):
+    with local_first(hub), Workers(workers) as build.workers:
         return build.run()
 
 
@@ -133,6 +136,7 @@ class _Build:
         self.counts: list[StepCount] = []
         self.notes: list[tuple[str, str]] = []
         self.documents: dict[str, str] = {}
+        self.workers = Workers()
         self.confirm: Callable[[str], bool] | None = None
         self.tell: Callable[[str], None] = lambda text: None
         self.ledgers: list[tuple[str, pa.Table]] = []
@@ -161,6 +165,7 @@ class _Build:
             redact=Redactor,
             confirm=self.confirm,
             tell=self.tell,
+            workers=self.workers,
         )
         made: list[Any] = []
         for (step, params), spec in list(zip(self.plan.steps, self.plan.recipe.steps, strict=True))[start:]:
