@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -193,15 +194,14 @@ def _short_answers(
     """Answers too short to count alone, in texts that hold their prompt; of several lines the first will do."""
     import numpy as np
 
-    found = {}
-    for row, prompt in prompts:
-        answer = prompt + 1
-        if not sides.units[answer] or sides.ngram[answer]:
-            continue
-        for line in dict.fromkeys([sides.texts[answer] or "", (sides.texts[answer] or "").strip().split("\n")[0]]):
+    @cache  # many rows may be the same text, and hold the same item
+    def holds(text: str | None, answer: str) -> bool:
+        for line in dict.fromkeys([answer, answer.strip().split("\n")[0]]):
             count = len(shingle_runs([line], ngram=1).hashes)
             wanted = shingle_runs([line], ngram=count).hashes
-            if np.isin(wanted, shingle_runs([texts[row - first]], ngram=count).hashes).all():
-                found[row, answer] = 1.0
-                break
-    return found
+            if np.isin(wanted, shingle_runs([text], ngram=count).hashes).all():
+                return True
+        return False
+
+    short = ((row, prompt + 1) for row, prompt in prompts if sides.units[prompt + 1] and not sides.ngram[prompt + 1])
+    return {(row, side): 1.0 for row, side in short if holds(texts[row - first], sides.texts[side] or "")}
