@@ -17,7 +17,7 @@ class CurvePoint:
     """One model on the way.
 
     Attributes:
-        at: Optimizer steps, or training examples.
+        at: Optimizer steps, training examples, or per cent of the way from the base to the tuned model.
         comparison: Base to this model, Holm's adjustment over the suite at this point.
     """
 
@@ -39,7 +39,7 @@ class Curve:
 
     arm: str
     seed: int
-    unit: Literal["step", "examples"]
+    unit: Literal["step", "examples", "percent"]
     points: tuple[CurvePoint, ...]
     choice: Choice | None = None
 

@@ -91,7 +91,9 @@ def metric_names(task: Any) -> tuple[list[str], list[str]]:
     return list(getattr(task, "_metric_fn_list", {}) or task.aggregation()), [item.name for item in task._filters]
 
 
-def run_task(model: Any, task: Any, setup: Setup, *, rendered: bool, limit: int | None) -> list[Mapping[str, Any]]:
+def run_task(
+    model: Any, task: Any, setup: Setup, *, rendered: bool, limit: int | None, only: list[int] | None = None
+) -> list[Mapping[str, Any]]:
     """Runs one task and returns lm-eval's logged samples, one per item and filter.
 
     Args:
@@ -100,6 +102,7 @@ def run_task(model: Any, task: Any, setup: Setup, *, rendered: bool, limit: int 
         setup: Chat settings and tokenizer.
         rendered: The task's prompts hold the chat template already.
         limit: Number of items.
+        only: Numbers of the items that are run, instead of a limit.
     """
     import torch
     from lm_eval.evaluator import evaluate
@@ -113,6 +116,7 @@ def run_task(model: Any, task: Any, setup: Setup, *, rendered: bool, limit: int 
         lm=model,
         task_dict={"tasks": {name: task}},
         limit=limit,
+        samples=None if only is None else {name: only},
         bootstrap_iters=0,
         log_samples=True,
         # A chat template separates the turns; without one a newline does, as in datakit.core.chat.

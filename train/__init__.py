@@ -1,20 +1,24 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Every, Replay
+from train.config import Arm, Every
 from train.errors import Diverged, OutOfMemory, TrainError
 from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
 from train.fitting import TrainResult, fit
+from train.interpolate import interpolate_weights
 from train.loop import Probe
 from train.merge import merge_adapter
 from train.preflight import marked
 from train.prepare import Prepared, prepare
+from train.retention.settings import L2, Kl, Replay, TokenMask
 
 __all__ = [
+    "L2",
     "Arm",
     "Diverged",
     "Event",
     "Every",
     "Finished",
+    "Kl",
     "OutOfMemory",
     "Preflight",
     "Prepared",
@@ -23,10 +27,12 @@ __all__ = [
     "Replay",
     "Started",
     "StepDone",
+    "TokenMask",
     "TrainError",
     "TrainResult",
     "Validated",
     "fit",
+    "interpolate_weights",
     "marked",
     "merge_adapter",
     "prepare",

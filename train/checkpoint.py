@@ -13,12 +13,12 @@ from typing import Any
 from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
+from train.callbacks.keep import CHECKPOINTS
 from train.errors import TrainError
 from train.journal import Journal
-from train.keeping import CHECKPOINTS
 from train.manifest import FORMAT, Facts, card, manifest
 
-__all__ = ["TOKENIZER_FILES", "check_output", "save", "write_weights"]
+__all__ = ["MANIFEST", "TOKENIZER_FILES", "check_output", "copy_tokenizer", "same_modes", "save", "write_weights"]
 
 MANIFEST = "train.json"
 TOKENIZER_FILES = (
@@ -103,12 +103,22 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
     _set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
         adapter.save(model, folder)
+    copy_tokenizer(base, folder)
+    same_modes(folder)
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
+    """The base's tokenizer files, byte for byte."""
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
+
+
+def same_modes(folder: Path) -> None:
+    """Makes weights as readable as what lies beside them: safetensors writes files that only their owner may read."""
     written = next(file for file in folder.iterdir() if file.suffix == ".json")
     for file in folder.glob("*.safetensors"):
-        shutil.copymode(written, file)  # safetensors writes files that only their owner may read
+        shutil.copymode(written, file)
 
 
 @contextlib.contextmanager
@@ -144,7 +154,9 @@ def _system_errors() -> Iterator[None]:
 
 def _set_stop_tokens(model: Any, stops: list[int]) -> None:
     """Generation stops at the trained end of turn too: a base model's config often knows its EOS token only."""
-    settings = model.generation_config
+    settings = getattr(model, "generation_config", None)
+    if settings is None or not stops:  # an encoder generates nothing, and plain text has no turns to end
+        return
     known = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
     merged = [id for id in known if id is not None]
     merged += [id for id in stops if id not in merged]

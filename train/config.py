@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.adapters import ADAPTERS, adapter_named
+from train.backends import LENGTH, Backend, backend_named, read_choice
+from train.backends.rewards import reward_digest
+from train.objectives import OBJECTIVES, objective_named
+from train.retention.settings import L2, SELF, Kl, Replay, TokenMask
 
-__all__ = ["Arm", "Every", "Replay"]
+__all__ = ["Arm", "Every"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
+OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
-
-
-class Replay(BaseModel):
-    """General data mixed into training so that the model keeps what it knew.
-
-    Attributes:
-        source: Name of the source, ``from`` in a recipe.
-        share: Share of the rows of every epoch that are replayed; 1-5 % already shields (docs/training.md).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    source: str = Field(alias="from", min_length=1)
-    share: float = Field(default=0.05, gt=0, lt=1)
 
 
 class Every(BaseModel):
@@ -48,6 +40,18 @@ class Arm(BaseModel):
     """One way to train. Everything but the adapter has a default.
 
     Attributes:
+        objective: What is learnt: ``sft`` (default), the answers; ``text``, plain text (continued pre-training);
+            ``mlm``, plain text with hidden words, for encoders; ``dpo`` and ``orpo``, to prefer the better of two
+            answers. Other names come from the entry-point group ``train.objectives``.
+        turns: Which assistant turns ``sft`` trains: the ``last`` (default), or ``all``.
+        turn_weights: Weight of the last assistant turn's tokens, of the one before it, and so on; the last number holds
+            for all turns further back.
+        beta: What preference counts: ``dpo``'s per nat of advantage over the start model, ``orpo``'s of the odds
+            ratio; .1.
+        masked: Share of the tokens that ``mlm`` hides; .15.
+        backend: Who trains: ``native`` (default), our own loop, ``trl``, ``command``, ``mock``, or another name from
+            the entry-point group ``train.backends``;
+            with settings as ``{command: {run: ...}}``.
         adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
             come from the entry-point group ``train.adapters``.
         rank: LoRA's rank; 16.
@@ -67,12 +71,21 @@ class Arm(BaseModel):
         max_length: Longest row in tokens, longer ones lose their end; 2,048 or what the model holds.
         precision: ``bfloat16`` computes in bfloat16 while what is trained stays float32; ``auto`` takes it on a GPU
             that has it and float32 everywhere else.
-        replay: General data to mix in.
+        replay: General data to mix in, or what the start model says by itself.
+        kl: Keeps what the start model thought likely: forward KL divergence from it.
+        l2: Keeps the weights near the start.
+        token_mask: Leaves tokens untrained that surprise the start model.
         checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    objective: str = "sft"
+    turns: Literal["last", "all"] | None = None
+    turn_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    beta: Rate | None = None
+    masked: Annotated[float, Field(gt=0, lt=1)] | None = None
+    backend: str | dict[str, dict[str, Any]] = "native"
     adapter: str = "lora"
     rank: Count | None = None
     alpha: Rate | None = None
@@ -90,6 +103,9 @@ class Arm(BaseModel):
     max_length: Annotated[int, Field(ge=2)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     replay: Replay | None = None
+    kl: Kl | None = None
+    l2: L2 | None = None
+    token_mask: TokenMask | None = None
     checkpoints: Count | Every | None = None
 
     @model_validator(mode="before")
@@ -101,7 +117,18 @@ class Arm(BaseModel):
         name = given.get("adapter", "lora")
         if not isinstance(name, str) or name not in ADAPTERS.names():
             raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        backend, _ = read_choice(given.get("backend", "native"))
+        if backend != "native":
+            _refuse_ignored(backend, given)
+        objective = given.get("objective", "sft")
+        if not isinstance(objective, str) or objective not in OBJECTIVES.names():
+            raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
         defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
+        options = objective_named(objective).options
+        foreign = [key for key in OBJECTIVE_OPTIONS if key in given and key not in options]
+        if foreign:
+            raise ValueError(f"{foreign[0]}: objective '{objective}' has no such setting")
+        defaults |= options
         foreign = [key for key in ADAPTER_OPTIONS if key in given and key not in defaults]
         if foreign:
             raise ValueError(f"{foreign[0]}: adapter '{name}' has no such setting")
@@ -112,6 +139,55 @@ class Arm(BaseModel):
         if "steps" not in given:
             defaults["epochs"] = 3.0
         return {**defaults, **given}
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Arm:
+        name, settings = self.chosen_backend
+        if name != "native" and self.replay is not None and self.replay.source == SELF:
+            raise ValueError(f"replay: the start model's own texts are made by our own loop, not by backend '{name}'")
+        if name != "native" and (reason := backend_named(name).check(self, settings)):
+            raise ValueError(f"backend {name}: {reason}")
+        return self
+
+    @property
+    def chosen_backend(self) -> tuple[str, Any]:
+        """The backend's name and its settings, defaults filled in."""
+        return read_choice(self.backend)
+
+    def _consistent(self) -> Arm:
+        if self.turn_weights is not None and self.turns != "all":
+            raise ValueError("turn_weights: they need turns: all")
+        if self.turn_weights is not None and not self.turn_weights[0]:
+            raise ValueError("turn_weights: the last turn's weight, the first of the list, has to be above 0")
+        objective = objective_named(self.objective)
+        if self.replay is not None and objective.rows == "pairs":
+            raise ValueError(f"replay: objective '{self.objective}' learns from pairs; general text is no pair")
+        if self.replay is not None and self.replay.source != SELF and self.replay.prompts is not None:
+            raise ValueError("replay: prompts are answered by the start model; they need from: self")
+        if self.token_mask is not None and objective.rows != "tokens":
+            raise ValueError(f"token_mask: objective '{self.objective}' does not train tokens one by one")
+        if self.kl is not None and objective.architecture != "causal":
+            raise ValueError(f"kl: objective '{self.objective}' trains no causal model")
+        if self.kl is not None and self.kl.source is None and objective.rows != "tokens":
+            raise ValueError(f"kl: with objective '{self.objective}' it is taken on general rows; add from: SOURCE")
+        return self
+
+    def modules_digest(self, folder: Path) -> str:
+        """Hash of the user's own code that this arm is trained with: a reward beside the recipe; "" without any."""
+        _, settings = self.chosen_backend
+        reward = getattr(settings, "reward", None)
+        return reward_digest(reward, folder) if isinstance(reward, str) else ""
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Key to the name of the source of general rows that it needs, such as ``replay.from``."""
+        named: dict[str, str | None] = {}
+        if self.replay is not None:
+            own = self.replay.source == SELF
+            named["replay.prompts" if own else "replay.from"] = self.replay.prompts if own else self.replay.source
+        if self.kl is not None:
+            named["kl.from"] = self.kl.source
+        return {key: name for key, name in named.items() if name is not None}
 
     def grid(self) -> list[Arm]:
         """All combinations of the lists, each a concrete arm; learning rates vary slowest. ``[self]`` without lists."""
@@ -126,3 +202,14 @@ class Arm(BaseModel):
     def is_grid(self) -> bool:
         """Whether a choice is still to be made, on validation loss alone."""
         return isinstance(self.learning_rate, list) or isinstance(self.steps, list)
+
+
+def _refuse_ignored(name: str, given: Mapping[str, Any]) -> None:
+    """An arm may only set what its backend follows: anything else would be ignored in silence."""
+    backend: Backend = backend_named(name)
+    if backend.follows is None:
+        return
+    own = adapter_named(given.get("adapter", "lora")).defaults if backend.loads else ()
+    known = LENGTH | backend.follows | {*own}
+    if ignored := [key for key in given if key in Arm.model_fields and key not in known]:
+        raise ValueError(f"{ignored[0]}: backend '{name}' does not follow this setting")

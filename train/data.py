@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest
 from datakit.core.storage import read_table
+from train.encoder import Encoder
 from train.errors import TrainError
 from train.masking import Row, completion_row, text_rows
 
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 
 PASS_OVERHEAD = 128  # measured on the CPU with models of 0.3 M parameters; bigger ones have less
 
-__all__ = ["Batch", "Encoded", "Stream", "batches", "collate", "cut", "encode_rows", "find_files", "read_files"]
+Collate = Callable[..., Any]
+
+__all__ = [
+    "Batch",
+    "Collate",
+    "Encoded",
+    "Stream",
+    "batches",
+    "collate",
+    "cut",
+    "encode_rows",
+    "encoded",
+    "find_files",
+    "read_files",
+]
 
 
 def find_files(data: Path) -> dict[str, list[Path]]:
@@ -40,8 +54,8 @@ def find_files(data: Path) -> dict[str, list[Path]]:
     return files
 
 
-def read_files(files: Sequence[Path]) -> pa.Table:
-    """The rows of some Parquet files, with the columns that training needs.
+def read_files(files: Sequence[Path], *, columns: Sequence[str] = ("id", "messages", "text")) -> pa.Table:
+    """The rows of some Parquet files, with the columns that training needs where they have them.
 
     Raises:
         StorageError: Missing or unreadable.
@@ -52,9 +66,12 @@ def read_files(files: Sequence[Path]) -> pa.Table:
     tables = []
     for file in files:
         table = read_table(file)
-        names = [name for name in ("id", "messages", "text") if name in table.column_names]
-        if not {"messages", "text"} & set(names):
-            raise TrainError("neither a column 'messages' nor 'text'", where=file, hint="Make it with datakit build")
+        names = [name for name in columns if name in table.column_names]
+        needed = [name for name in columns if name != "id"]
+        if not set(needed) & set(names):
+            what = "no column" if len(needed) == 1 else "neither a column"
+            nor = " nor ".join(f"'{name}'" for name in needed)
+            raise TrainError(f"{what} {nor}", where=file, hint="Make it with datakit build")
         tables.append(table.select(names))
     return pa.concat_tables(tables, promote_options="default")
 
@@ -64,42 +81,38 @@ class Encoded:
     """Encoded rows and what was lost.
 
     Attributes:
-        rows: Rows with at least one trained token.
+        rows: Rows with at least one trained token, of the objective's own type (:class:`train.objectives.Sample`).
         truncated: Rows among them that lost their end at the longest length.
         dropped: Ids of rows whose whole answer lay behind the longest length.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
     truncated: int = 0
     dropped: list[str] = field(default_factory=list)
 
 
-def encode_rows(
-    table: pa.Table, tokenizer: Any, chat: ChatSettings, *, end: str, max_length: int, plain_text: bool = False
-) -> Encoded:
-    """Encodes all rows of a table.
-
-    Args:
-        table: Columns ``messages`` and/or ``text``, and ``id``.
-        tokenizer: A Hugging Face tokenizer.
-        chat: Chat settings, the same as in evaluation.
-        end: What follows an answer.
-        max_length: Longest row in tokens.
-        plain_text: Rows without messages are plain text (replay); otherwise they are an error.
+def encode_rows(table: pa.Table, encoder: Encoder) -> Encoded:
+    """Encodes all rows of a table: conversations, and plain text where the encoder allows it.
 
     Raises:
         TrainError: A row that cannot be trained on; names its id.
     """
+    tokenizer, max_length = encoder.tokenizer, encoder.max_length
     rows: list[Row] = []
     for number, record in enumerate(record for batch in table.to_batches() for record in batch.to_pylist()):
         id = record.get("id") or str(number + 1)
-        if plain_text and not record.get("messages"):
+        if encoder.plain_text and not record.get("messages"):
             rows += text_rows(id, record.get("text") or "", tokenizer, max_length=max_length)
         else:
-            rows.append(completion_row(id, record.get("messages"), tokenizer, chat, end=end, max_length=max_length))
-    kept = [row for row in rows if row.trained.any()]
-    lost = [row.id for row in rows if not row.trained.any()]
-    return Encoded(kept, sum(row.truncated for row in kept), lost)
+            messages = record.get("messages")
+            rows.append(completion_row(id, messages, tokenizer, encoder.chat, end=encoder.end, max_length=max_length))
+    return encoded(rows)
+
+
+def encoded(rows: Sequence[Any]) -> Encoded:
+    """Rows with something to train, and the ids of those without."""
+    kept = [row for row in rows if row.weight]
+    return Encoded(kept, sum(row.truncated for row in kept), [row.id for row in rows if not row.weight])
 
 
 class Stream:
@@ -114,18 +127,26 @@ class Stream:
         share: Share of replay rows in an epoch.
         rows_per_step: Batch size times accumulation; the last step of an epoch may have fewer.
         seed: Of the order.
+        draw: Called with every row each time it comes, and a source of randomness of the epoch: masked words.
     """
 
     def __init__(
-        self, rows: Sequence[Row], *, replay: Sequence[Row] = (), share: float = 0.0, rows_per_step: int, seed: int
+        self,
+        rows: Sequence[Any],
+        *,
+        replay: Sequence[Any] = (),
+        share: float = 0.0,
+        rows_per_step: int,
+        seed: int,
+        draw: Callable[[Any, random.Random], Any] | None = None,
     ) -> None:
-        self._rows, self._replay, self._seed = rows, replay, seed
+        self._rows, self._replay, self._seed, self._draw = rows, replay, seed, draw
         self._replayed = max(1, round(len(rows) * share / (1 - share))) if replay else 0
         self._rows_per_step = rows_per_step
         self.rows_per_epoch = len(rows) + self._replayed
         self.steps_per_epoch = -(-self.rows_per_epoch // rows_per_step)
 
-    def __iter__(self) -> Iterator[list[Row]]:
+    def __iter__(self) -> Iterator[list[Any]]:
         """Endless."""
         epoch = 0
         while True:
@@ -134,7 +155,7 @@ class Stream:
                 yield order[start : start + self._rows_per_step]
             epoch += 1
 
-    def _epoch(self, epoch: int) -> list[Row]:
+    def _epoch(self, epoch: int) -> list[Any]:
         order = list(self._rows)
         first = epoch * self._replayed
         rounds: dict[int, list[int]] = {}
@@ -145,6 +166,9 @@ class Stream:
                 self._random("replay", turn).shuffle(rounds[turn])
             order.append(self._replay[rounds[turn][place]])
         self._random("epoch", epoch).shuffle(order)
+        if self._draw is not None:
+            source = self._random("draw", epoch)
+            order = [self._draw(row, source) for row in order]
         return order
 
     def _random(self, purpose: str, number: int) -> random.Random:
@@ -161,17 +185,23 @@ class Batch:
         ids: Token ids, (rows, longest).
         positions: Indices into the flattened (rows * longest) positions whose next token is trained, (trained,).
         targets: Those next tokens, (trained,).
+        weights: Of the targets, (trained,); None where each weighs 1.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     targets: torch.Tensor
+    weights: torch.Tensor | None = None
+
+    @property
+    def weight(self) -> float:
+        """Number of trained tokens, or the sum of their weights."""
+        return float(len(self.targets)) if self.weights is None else float(self.weights.double().sum())
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        parts = (self.ids, self.positions, self.targets)
-        ids, positions, targets = (part.to(device, non_blocking=True) for part in parts)
-        return Batch(ids, positions, targets)
+        parts = (self.ids, self.positions, self.targets, self.weights)
+        return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in parts))  # type: ignore[arg-type]
 
 
 def collate(rows: Sequence[Row], *, pad: int) -> Batch:
@@ -186,16 +216,25 @@ def collate(rows: Sequence[Row], *, pad: int) -> Batch:
         ids[place, : len(row)] = row.ids
         trained[place, : len(row)] = row.trained
     targets = np.flatnonzero(trained)  # the first token of a row is never trained, so minus one stays in the row
-    return Batch(torch.from_numpy(ids), torch.from_numpy(targets - 1), torch.from_numpy(ids.reshape(-1)[targets]))
+    weights = None
+    if any(row.weights is not None for row in rows):
+        own = [row.trained.astype(np.float32) if row.weights is None else row.weights for row in rows]
+        weights = torch.from_numpy(np.concatenate([part[row.trained] for part, row in zip(own, rows, strict=True)]))
+    return Batch(
+        torch.from_numpy(ids), torch.from_numpy(targets - 1), torch.from_numpy(ids.reshape(-1)[targets]), weights
+    )
 
 
-def batches(rows: Sequence[Row], *, batch_size: int, pad: int, overhead: int = PASS_OVERHEAD) -> list[Batch]:
+def batches(
+    rows: Sequence[Any], *, batch_size: int, pad: int, collate: Collate = collate, overhead: int = PASS_OVERHEAD
+) -> list[Any]:
     """Rows sorted by length and cut into batches. The loss is a sum, so the cut changes nothing but the time.
 
     Args:
         rows: One optimizer step's rows, or a validation split.
         batch_size: Rows in a batch at most.
         pad: Token id to pad with.
+        collate: The objective's.
         overhead: See :func:`cut`.
     """
     order = sorted(rows, key=len)

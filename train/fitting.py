@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from datakit.core.chat import ChatSettings
-from datakit.core.checkpoint import load_model, stored_dtype
+from datakit.core.checkpoint import empty_model, load_model, stored_dtype
 from datakit.core.hashing import tree_digest
 from datakit.core.require import require
-from datakit.core.storage import storage_errors
 from train.adapters import Adapter, adapter_named
+from train.backends import Job
+from train.backends.handing import hand_over
+from train.callbacks.keep import Keeper, kept_steps
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
+from train.eventlog import event_log, seeded
 from train.events import Event, Finished, Preflight, Progress, Started
-from train.keeping import Keeper, kept_steps
-from train.loop import Probe, memory_errors, run_steps
-from train.manifest import Facts, data_digest
+from train.loop import Probe, Training, computing, memory_errors, run_steps
+from train.manifest import Course, Facts, data_digest
+from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
+from train.retention.self_replay import with_own_texts
+from train.retention.terms import retention_terms
+from train.retention.token_mask import without_surprises
 
 __all__ = ["TrainResult", "fit"]
 
@@ -37,7 +41,7 @@ class TrainResult:
     Attributes:
         folder: Where the weights or the adapter lie, with train.json.
         validation_loss: Mean nats per trained token after the last step; None without a validation split.
-        train_loss: The same over the last epoch of training.
+        train_loss: The same over the last epoch of training; None where a backend did not tell.
         steps: Optimizer steps.
         seconds: Of training, without loading, validation and saving.
         trained_tokens: Tokens trained.
@@ -48,7 +52,7 @@ class TrainResult:
 
     folder: Path
     validation_loss: float | None
-    train_loss: float
+    train_loss: float | None
     steps: int
     seconds: float
     trained_tokens: int
@@ -69,6 +73,7 @@ def fit(
     probe: Probe | None = None,
     progress: Progress | None = None,
     offline: bool = False,
+    imports: Path | None = None,
 ) -> TrainResult:
     """Trains one concrete arm and writes a model folder, whole or not at all.
 
@@ -82,11 +87,13 @@ def fit(
         output: Where the folder shall stand; an earlier one of ours is replaced.
         chat: Chat settings, the same as in evaluation.
         seed: Of data order, initialisation and dropout. Equal seeds on one CPU give equal bytes.
-        replay: Parquet files by source name, for an arm that replays.
+        replay: Parquet files by source name, for an arm that replays or measures its divergence on general rows.
         probe: Called with the model and the step before the first step, after each epoch and at the end; what it
             returns goes into the history. It sees the model in eval mode and must leave its weights alone.
         progress: Receives events (:mod:`train.events`).
         offline: Never ask the Hub.
+        imports: Where the user's own modules lie, such as a reward function: the recipe's folder. The current one by
+            default.
 
     Raises:
         TrainError: A model, row or setting that cannot be used.
@@ -102,11 +109,67 @@ def fit(
     check_output(output)
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
-    with _logging(log, progress) as report, memory_errors(arm), _seeded(seed):
+    with event_log(log, progress) as report, memory_errors(arm), seeded(seed):
+        replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         lost = len(ready.train.dropped)
         report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
+        if arm.chosen_backend[0] != "native":
+            if probe is not None:
+                raise TrainError("a probe looks at our own loop; this arm has another backend")
+            work = (output, log, imports or Path())
+            return _hand_over(arm, ready, str(model), *work, chat=chat, seed=seed, report=report)
         return _train(arm, ready, str(model), output, log, chat=chat, seed=seed, probe=probe, report=report)
+
+
+def _hand_over(
+    arm: Arm,
+    ready: Prepared,
+    name: str,
+    output: Path,
+    log: Path,
+    imports: Path,
+    *,
+    chat: ChatSettings,
+    seed: int,
+    report: Callable[[Event], None],
+) -> TrainResult:
+    """Another backend trains the same rows in the same order."""
+    import torch
+
+    backend, settings = arm.chosen_backend
+    bfloat16 = _computes_in_bfloat16(arm)
+    adapter, objective = adapter_named(arm.adapter), objective_of(arm)
+    stream = _stream(arm, objective, ready, seed)
+    stored = getattr(torch, stored_dtype(ready.folder))
+
+    def write(model: Any, folder: Path) -> None:
+        write_weights(model, adapter, base=ready.folder, folder=folder, stops=ready.stop_tokens, dtype=stored)
+
+    with torch.device("meta"):
+        shape = adapter.apply(empty_model(ready.folder, architecture=objective.architecture), arm)
+    facts = _facts(arm, ready, shape, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+    report(_started(facts))
+    job = Job(
+        arm=arm,
+        settings=settings,
+        ready=ready,
+        name=name,
+        chat=chat,
+        seed=seed,
+        steps=facts.steps,
+        stream=stream,
+        bfloat16=bfloat16,
+        work=output.with_name(f".{output.name}.work"),
+        log=output.with_name(f"{output.name}.{backend}.log"),
+        imports=imports,
+        load=lambda: _load(arm, adapter, objective, ready, name, bfloat16=bfloat16),
+        write=write,
+        report=report,
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts, course = hand_over(backend, job, facts, output=output, log=log, device=device, report=report)
+    return _result(output, facts, course)
 
 
 def _train(
@@ -124,38 +187,21 @@ def _train(
     import torch
 
     bfloat16 = _computes_in_bfloat16(arm)
-    adapter = adapter_named(arm.adapter)
-    model = _load(arm, adapter, ready, name, bfloat16=bfloat16)
+    adapter, objective = adapter_named(arm.adapter), objective_of(arm)
+    model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
     before = fingerprint(model)
-    stream = Stream(
-        ready.train.rows,
-        replay=ready.replay.rows,
-        share=arm.replay.share if arm.replay else 0.0,
-        rows_per_step=arm.batch_size * arm.accumulate,
-        seed=seed,
-    )
+    ready = _asked(arm, objective, ready, model, bfloat16=bfloat16)
+    stream = _stream(arm, objective, ready, seed)
     facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
     report(_started(facts))
-    pad = ready.stop_tokens[0]
-    validation = batches(ready.validation.rows, batch_size=arm.batch_size, pad=pad)
     stored = getattr(torch, stored_dtype(ready.folder))
+    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
-        journal = run_steps(
-            model,
-            stream,
-            validation,
-            arm,
-            steps=facts.steps,
-            pad=pad,
-            bfloat16=bfloat16,
-            probe=probe,
-            keeper=keeper,
-            report=report,
-        )
+        journal = run_steps(training, probe=probe, callbacks=[keeper], report=report)
         check_changed(before, model)
         save(
             model,
@@ -169,6 +215,21 @@ def _train(
             checkpoints=keeper.folder,
         )
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
+    return _result(output, facts, journal)
+
+
+def _stream(arm: Arm, objective: Objective, ready: Prepared, seed: int) -> Stream:
+    return Stream(
+        ready.train.rows,
+        replay=ready.replay.rows,
+        share=arm.replay.share if arm.replay else 0.0,
+        rows_per_step=arm.batch_size * arm.accumulate,
+        seed=seed,
+        draw=objective.draw if isinstance(objective, Drawing) else None,
+    )
+
+
+def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
     return TrainResult(
         folder=output,
         validation_loss=journal.validation_loss,
@@ -182,15 +243,56 @@ def _train(
     )
 
 
-def _load(arm: Arm, adapter: Adapter, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
+def _asked(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
+    """The data with what the start model says of it, where the objective or the arm wants to know that."""
+    if not isinstance(objective, Referring) and arm.token_mask is None:
+        return ready
+    size, pad, train, validation = arm.batch_size, ready.pad, ready.train.rows, ready.validation.rows
+    model.eval()
+    with computing(model, bfloat16=bfloat16):
+        if isinstance(objective, Referring):
+            train, validation = (objective.refer(model, rows, batch_size=size, pad=pad) for rows in (train, validation))
+        if arm.token_mask is not None:
+            share, keep = arm.token_mask.quantile, ready.stop_tokens
+            train = without_surprises(model, train, share, keep=keep, batch_size=size, pad=pad)
+    model.train()
+    own = replace(ready.train, rows=train), replace(ready.validation, rows=validation)
+    return replace(ready, train=own[0], validation=own[1])
+
+
+def _training(
+    arm: Arm, objective: Objective, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool
+) -> Training:
+    import torch
+
+    def start() -> Any:
+        stored = getattr(torch, stored_dtype(ready.folder))
+        return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
+
+    validation = validation_rows(objective, ready.validation.rows)
+    return Training(
+        model,
+        objective,
+        stream,
+        batches(validation, batch_size=arm.batch_size, pad=ready.pad, collate=objective.collate),
+        arm,
+        steps=steps,
+        pad=ready.pad,
+        terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
+        bfloat16=bfloat16,
+    )
+
+
+def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
     """The model to train, on its device."""
     import torch
 
     # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
     dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype=dtype)
+    base = load_model(ready.folder, dtype=dtype, architecture=objective.architecture)
     base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    check_vocabulary(base, ready.tokenizer, [*ready.train.rows, *ready.validation.rows, *ready.replay.rows])
+    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows, *ready.general.rows]
+    check_vocabulary(base, ready.tokenizer, parts(rows))
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -212,7 +314,7 @@ def _facts(
         steps_per_epoch=stream.steps_per_epoch,
         trainable_parameters=trainable,
         total_parameters=total,
-        device=torch.cuda.get_device_name() if model.device.type == "cuda" else "cpu",
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         precision="bfloat16" if bfloat16 else "float32",
         max_length=ready.max_length,
         stop_tokens=ready.stop_tokens,
@@ -236,36 +338,3 @@ def _computes_in_bfloat16(arm: Arm) -> bool:
     if arm.precision == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return arm.precision == "bfloat16"
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds initialisation and dropout, and leaves the caller's random state as it was."""
-    import torch
-
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def _logging(path: Path, progress: Progress | None) -> Iterator[Callable[[Event], None]]:
-    """Writes every event as a line, but no training text; hands it to ``progress`` too."""
-    with contextlib.ExitStack() as stack:
-        streams: list[TextIO] = []
-
-        def report(event: Event) -> None:
-            entry = {"event": type(event).__name__.lower(), **asdict(event)}
-            if isinstance(event, Preflight):
-                del entry["rows"]
-            with storage_errors(path):
-                if not streams:  # a run that is refused leaves no empty log
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    streams.append(stack.enter_context(path.open("w", encoding="utf-8")))
-                streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
-                streams[0].flush()
-            if progress is not None:
-                progress(event)
-
-        yield report

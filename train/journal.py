@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from train.errors import Diverged
 from train.events import Event, StepDone, Validated
-from train.masking import Row
 
 if TYPE_CHECKING:
     import torch
+
+    from train.objectives import Sample
 
 __all__ = ["Journal"]
 
@@ -25,7 +26,7 @@ class Journal:
         report: Receives StepDone and Validated.
 
     Attributes:
-        history: One entry per logging step (step, loss, learning_rate, gradient_norm, trained_tokens) and per
+        history: One entry per logging step (step, loss, learning_rate, gradient_norm, trained_tokens, weight) and per
             validation (step, validation_loss, and what the probe measured).
         trained_tokens: Tokens trained so far.
         tokens: All tokens that went through the model so far, without padding.
@@ -37,7 +38,7 @@ class Journal:
         self.tokens = 0
         self._steps, self._report = steps, report
         self._nll: torch.Tensor | float = 0.0
-        self._since = 0
+        self._since, self._weight = 0, 0.0
         self._seconds, self._started = 0.0, math.nan
 
     @property
@@ -53,9 +54,10 @@ class Journal:
         """Stops the clock."""
         self._seconds, self._started = self.seconds, math.nan
 
-    def count(self, rows: Sequence[Row], nll: torch.Tensor) -> None:
+    def count(self, rows: Sequence[Sample], nll: torch.Tensor) -> None:
         """Adds one step's rows and their summed loss, without looking at it: a GPU would have to wait."""
-        trained = sum(int(row.trained.sum()) for row in rows)
+        trained = sum(row.trained_tokens for row in rows)
+        self._weight += sum(row.weight for row in rows)
         self.trained_tokens += trained
         self.tokens += sum(len(row) for row in rows)
         self._since += trained
@@ -67,7 +69,7 @@ class Journal:
         Raises:
             Diverged: Loss or gradient is NaN or infinite.
         """
-        loss, gradient = float(self._nll) / self._since, float(norm)
+        loss, gradient = float(self._nll) / self._weight, float(norm)
         for what, value in (("loss", loss), ("gradient", gradient)):
             self._finite(what, value, step, learning_rate)
         self.history.append(
@@ -77,11 +79,12 @@ class Journal:
                 "learning_rate": learning_rate,
                 "gradient_norm": gradient,
                 "trained_tokens": self._since,
+                "weight": self._weight,
             }
         )
         counts = (self.trained_tokens, self.tokens, self.seconds)
         self._report(StepDone(step, self._steps, loss, learning_rate, gradient, *counts))
-        self._nll, self._since = 0.0, 0
+        self._nll, self._since, self._weight = 0.0, 0, 0.0
 
     def validated(self, step: int, loss: float | None, probe: Mapping[str, float]) -> None:
         """Writes down a validation.
@@ -103,10 +106,10 @@ class Journal:
         return losses[-1] if losses else None
 
     def mean_loss(self, *, after: int) -> float:
-        """Mean nats per trained token over the logged steps after one."""
+        """Mean loss over the logged steps after one, in the objective's unit: nats per trained token or per pair."""
         entries = [entry for entry in self.history if "loss" in entry and entry["step"] > after]
-        tokens = sum(entry["trained_tokens"] for entry in entries)
-        return float(sum(entry["loss"] * entry["trained_tokens"] for entry in entries) / tokens)
+        weight = sum(entry["weight"] for entry in entries)
+        return float(sum(entry["loss"] * entry["weight"] for entry in entries) / weight)
 
     def _finite(self, what: str, value: float, step: int, learning_rate: float | None) -> None:
         if math.isfinite(value):

@@ -6,53 +6,69 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from train.callbacks import Callback, Moment
 from train.config import Arm
-from train.data import Batch, Stream, batches
+from train.data import Stream, batches
 from train.errors import OutOfMemory
 from train.events import Event
 from train.journal import Journal
-from train.keeping import Keeper
-from train.losses import nll_sum
-from train.masking import Row
+from train.objectives import Objective, Sample
+from train.retention import Term
 from train.schedules import rate_factor, warmup_steps
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Probe", "memory_errors", "run_steps", "validation_loss"]
+__all__ = ["Probe", "Training", "computing", "memory_errors", "run_steps", "validation_loss"]
 
 Probe = Callable[[Any, int], Mapping[str, float]]
 
 _LOG_EVERY = 10  # a look at the loss makes a GPU wait for it; on the CPU it is free and every step is looked at
 
 
-def run_steps(
-    model: Any,
-    stream: Stream,
-    validation: Sequence[Batch],
-    arm: Arm,
-    *,
-    steps: int,
-    pad: int,
-    bfloat16: bool = False,
-    probe: Probe | None = None,
-    keeper: Keeper | None = None,
-    report: Callable[[Event], None] = lambda event: None,
-) -> Journal:
-    """Trains the parameters that have ``requires_grad``, in place.
+@dataclass(frozen=True, slots=True)
+class Training:
+    """All that a training needs, loaded and checked.
 
-    Args:
+    Attributes:
         model: On its device. What is trained is float32.
+        objective: Makes batches of rows, and a loss of a batch.
         stream: Rows of every step.
         validation: Batches to validate on before the first step, after each epoch and at the end.
         arm: A concrete arm.
         steps: Optimizer steps.
         pad: Token id to pad with.
+        terms: Added to the loss, against forgetting.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
+    """
+
+    model: Any
+    objective: Objective
+    stream: Stream
+    validation: Sequence[Any]
+    arm: Arm
+    steps: int
+    pad: int
+    terms: Sequence[Term] = ()
+    bfloat16: bool = False
+
+
+def run_steps(
+    training: Training,
+    *,
+    probe: Probe | None = None,
+    callbacks: Sequence[Callback] = (),
+    report: Callable[[Event], None] = lambda event: None,
+) -> Journal:
+    """Trains the parameters that have ``requires_grad``, in place.
+
+    Args:
+        training: What to train on what.
         probe: Called at every validation.
-        keeper: Saves the weights after the steps it names.
+        callbacks: Asked after every step.
         report: Receives StepDone and Validated.
 
     Raises:
@@ -60,70 +76,79 @@ def run_steps(
     """
     from torch.nn.utils import clip_grad_norm_
 
+    model, arm, steps = training.model, training.arm, training.steps
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _adamw(parameters, weight_decay=arm.weight_decay)
     warmup = warmup_steps(arm.warmup, steps)
     log_every = 1 if model.device.type == "cpu" else _LOG_EVERY
     journal = Journal(steps, report)
-    kept = keeper.steps if keeper else frozenset()
-    _validate(model, validation, journal, step=0, bfloat16=bfloat16, probe=probe)
+    _validate(training, journal, step=0, probe=probe)
 
-    for step, rows in enumerate(itertools.islice(stream, steps), start=1):
+    for step, rows in enumerate(itertools.islice(training.stream, steps), start=1):
         rate = _peak(arm) * rate_factor(arm.schedule, step - 1, steps=steps, warmup=warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        nll = _backward(model, rows, batch_size=arm.batch_size, pad=pad, bfloat16=bfloat16)
+        total = _backward(training, rows)
         norm = clip_grad_norm_(parameters, arm.clip or math.inf)
-        journal.count(rows, nll)
-        if step % log_every == 0 or step == steps or step in kept:
+        journal.count(rows, total)
+        due = [callback for callback in callbacks if callback.due(step)]
+        if step % log_every == 0 or step == steps or due:
             journal.log(step, learning_rate=rate, norm=norm)  # before the update: a NaN stays out of the weights
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if keeper and step in kept:
+        if due:
             journal.pause()
-            keeper(step)
+            for callback in due:
+                callback(Moment(step, steps, model, optimizer, journal))
             journal.resume()
-        if step % stream.steps_per_epoch == 0 or step == steps:
-            _validate(model, validation, journal, step=step, bfloat16=bfloat16, probe=probe)
+        if step % training.stream.steps_per_epoch == 0 or step == steps:
+            _validate(training, journal, step=step, probe=probe)
     return journal
 
 
-def _backward(model: Any, rows: Sequence[Row], *, batch_size: int, pad: int, bfloat16: bool) -> torch.Tensor:
-    """Adds the gradient of one step's loss; returns its summed NLL.
+def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
+    """Adds the gradient of one step's loss; returns the objective's part of it, summed.
 
-    The divisor is the number of trained tokens of the whole step, so accumulating batches equals one large batch.
+    The divisor is the weight of the whole step, so accumulating batches equals one large batch.
     """
     import torch
 
-    trained = sum(int(row.trained.sum()) for row in rows)
+    model, objective = training.model, training.objective
+    weight = sum(row.weight for row in rows)
     total = torch.zeros((), device=model.device)
-    for batch in batches(rows, batch_size=batch_size, pad=pad):
-        with _computing(model, bfloat16=bfloat16):
-            nll = nll_sum(model, batch.to(model.device))
-        torch.autograd.backward(nll / trained)
-        total += nll.detach()
+    size, pad = training.arm.batch_size, training.pad
+    for batch in batches(rows, batch_size=size, pad=pad, collate=objective.collate):
+        batch = batch.to(model.device)
+        with computing(model, bfloat16=training.bfloat16):
+            loss = objective.loss(model, batch)
+            terms = [term(model, batch, loss) for term in training.terms]
+        torch.autograd.backward(sum(terms, start=loss.total) / weight)
+        total += loss.total.detach()
     return total
 
 
-def validation_loss(model: Any, validation: Sequence[Batch], *, bfloat16: bool = False) -> float | None:
-    """Mean nats per trained token over all batches, without dropout; None where there are none."""
+def validation_loss(training: Training) -> float | None:
+    """Mean loss over the validation batches, per trained token or pair, without dropout; None where there are none."""
     import torch
 
-    if not validation:
+    if not training.validation:
         return None
-    with torch.inference_mode(), _computing(model, bfloat16=bfloat16):
-        total = sum((nll_sum(model, batch.to(model.device)).double() for batch in validation), start=torch.tensor(0.0))
-    return float(total) / sum(len(batch.targets) for batch in validation)
+    model, objective = training.model, training.objective
+    total, weight = torch.zeros((), dtype=torch.float64, device=model.device), 0.0
+    with torch.inference_mode(), computing(model, bfloat16=training.bfloat16):
+        for batch in training.validation:
+            total += objective.loss(model, batch.to(model.device)).total.double()
+            weight += batch.weight
+    return float(total) / weight
 
 
-def _validate(
-    model: Any, validation: Sequence[Batch], journal: Journal, *, step: int, bfloat16: bool, probe: Probe | None
-) -> None:
+def _validate(training: Training, journal: Journal, *, step: int, probe: Probe | None) -> None:
     import torch
 
+    model = training.model
     journal.pause()
     model.eval()
-    loss = validation_loss(model, validation, bfloat16=bfloat16)
+    loss = validation_loss(training)
     measured: Mapping[str, float] = {}
     if probe is not None:
         devices = [model.device] if model.device.type == "cuda" else []
@@ -151,7 +176,8 @@ def _peak(arm: Arm) -> float:
     return arm.learning_rate
 
 
-def _computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManager[Any]:
+def computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManager[Any]:
+    """Autocast to bfloat16 where it is wanted."""
     import torch
 
     return torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16)

@@ -1,9 +1,4 @@
-"""The loss of supervised fine-tuning, as a sum, so that whoever calls divides by the global count of trained tokens.
-
-    loss(step) = - sum over trained tokens t of log p(t | tokens before t)  /  number of trained tokens in the step
-
-A mean per batch, averaged over accumulated batches, would weigh tokens of short answers more.
-"""
+"""Losses of language models as sums, so that whoever calls divides by the global count."""
 
 from __future__ import annotations
 
@@ -11,12 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from train.objectives import Loss
+
 if TYPE_CHECKING:
     import torch
 
     from train.data import Batch
 
-__all__ = ["head_sees_only", "nll_sum"]
+__all__ = ["head_sees_only", "logits_at", "nll"]
 
 
 @contextlib.contextmanager
@@ -41,18 +38,24 @@ def head_sees_only(model: Any, positions: torch.Tensor) -> Iterator[None]:
         hook.remove()
 
 
-def nll_sum(model: Any, batch: Batch) -> torch.Tensor:
-    """Summed negative log-likelihood of the batch's trained tokens in nats, float32, a scalar.
+def logits_at(model: Any, batch: Batch) -> torch.Tensor:
+    """What the model thinks of every trained token: (trained, vocabulary), in the type it computes in.
 
     Args:
         model: A Hugging Face causal language model.
         batch: On the model's device.
     """
-    from torch.nn import functional
-
     with head_sees_only(model, batch.positions):
-        logits = model(input_ids=batch.ids, use_cache=False).logits
+        logits: torch.Tensor = model(input_ids=batch.ids, use_cache=False).logits
     logits = logits.flatten(0, -2)
     if logits.shape[0] != batch.targets.shape[0]:  # a model whose output layer is no module of its own
         logits = logits.index_select(0, batch.positions)
-    return functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
+    return logits
+
+
+def nll(model: Any, batch: Batch) -> Loss:
+    """Negative log-likelihood of the batch's trained tokens in nats, summed, float32: - sum of log p(t | before t)."""
+    from torch.nn import functional
+
+    logits = logits_at(model, batch)
+    return Loss(functional.cross_entropy(logits.float(), batch.targets, reduction="sum"), logits)

@@ -8,17 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest, file_digest
+from train.callbacks.keep import CHECKPOINTS
 from train.config import Arm
-from train.keeping import CHECKPOINTS
 
-if TYPE_CHECKING:
-    from train.journal import Journal
-
-__all__ = ["FORMAT", "Facts", "card", "data_digest", "manifest"]
+__all__ = ["FORMAT", "Course", "Facts", "card", "data_digest", "manifest"]
 
 FORMAT = 1
 
@@ -62,6 +59,39 @@ class Facts:
     stop_tokens: list[int]
 
 
+class Course(Protocol):
+    """How a training went: our own loop's journal, or what a backend told."""
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One entry per logging step and per validation."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training."""
+        ...
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens trained; 0 where it is not known."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that went through the model; 0 where it is not known."""
+        ...
+
+    @property
+    def validation_loss(self) -> float | None:
+        """The last one; None without a validation split."""
+        ...
+
+    def mean_loss(self, *, after: int) -> float | None:
+        """Mean training loss after a step; None where it is not known."""
+        ...
+
+
 def data_digest(files: Mapping[str, list[Path]]) -> str:
     """Hash of the files' bytes by role (train, validation, replay); their names and places do not matter."""
     parts: list[str] = []
@@ -70,12 +100,12 @@ def data_digest(files: Mapping[str, list[Path]]) -> str:
     return digest(*parts)
 
 
-def manifest(facts: Facts, journal: Journal, *, folder: Path, peak_memory: int | None) -> dict[str, Any]:
+def manifest(facts: Facts, journal: Course, *, folder: Path, peak_memory: int | None) -> dict[str, Any]:
     """The content of train.json.
 
     Args:
         facts: Known before.
-        journal: What the loop wrote down.
+        journal: How it went.
         folder: With the saved weights, for their size.
         peak_memory: Bytes on the GPU at most; None on the CPU.
     """
@@ -96,8 +126,8 @@ def manifest(facts: Facts, journal: Journal, *, folder: Path, peak_memory: int |
         "trained_tokens": journal.trained_tokens,
         "tokens": journal.tokens,
         "seconds": round(journal.seconds, 3),
-        "tokens_per_second": round(journal.tokens / journal.seconds, 1),
-        "trained_tokens_per_second": round(journal.trained_tokens / journal.seconds, 1),
+        "tokens_per_second": _rate(journal.tokens, journal.seconds),
+        "trained_tokens_per_second": _rate(journal.trained_tokens, journal.seconds),
         "trainable_parameters": facts.trainable_parameters,
         "total_parameters": facts.total_parameters,
         "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
@@ -136,21 +166,33 @@ def card(facts: Facts, content: Mapping[str, Any]) -> str:
     front += ["tags: [datakit]", "---"]
     rows = facts.rows
     replay = f", {rows['replay']:,} to replay from" if rows["replay"] else ""
-    loss = content["validation_loss"]
     lines = [
         *front,
         f"# {base}, fine-tuned ({adapter})",
         "",
-        f"Made with datakit from `{base}` (weights {facts.model_digest[:12]}).",
+        f"Made with datakit from `{base}` (weights {facts.model_digest[:12]}){_by(facts.arm)}.",
         "",
         f"- data: {rows['train']:,} training rows{replay}, digest {facts.data_digest[:12]}",
         f"- {facts.steps:,} steps of {facts.arm.batch_size * facts.arm.accumulate} rows, "
         f"learning rate {facts.arm.learning_rate:g} ({facts.arm.schedule}), seed {facts.seed}",
         f"- {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters trained",
-        f"- training loss {content['train_loss']:.4f}"
-        + ("" if loss is None else f", validation loss {loss:.4f}")
-        + " nats per trained token",
+        *_losses(content["train_loss"], content["validation_loss"]),
         "",
         "Everything else is in `train.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _losses(train: float | None, validation: float | None) -> list[str]:
+    known = {"training loss": train, "validation loss": validation}
+    parts = [f"{name} {loss:.4f}" for name, loss in known.items() if loss is not None]
+    return [f"- {', '.join(parts)} nats per trained token"] if parts else []
+
+
+def _by(arm: Arm) -> str:
+    name, _ = arm.chosen_backend
+    return "" if name == "native" else f", trained by its backend `{name}`"
+
+
+def _rate(tokens: int, seconds: float) -> float | None:
+    return round(tokens / seconds, 1) if tokens else None

@@ -25,15 +25,27 @@ class Row:
         ids: Token ids, int32.
         trained: For every token whether the model is trained to say it; never the first, which nothing predicts.
         truncated: Its end was cut off at the longest length.
+        weights: Of every token, 0 where it is not trained; None is 1 for each that is.
     """
 
     id: str
     ids: NDArray[np.int32]
     trained: NDArray[np.bool_]
     truncated: bool = False
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def weight(self) -> float:
+        """What the summed loss is divided by: the number of trained tokens, or the sum of their weights."""
+        return float(self.trained_tokens if self.weights is None else self.weights.sum(dtype=float))
+
+    @property
+    def trained_tokens(self) -> int:
+        """Number of trained tokens."""
+        return int(self.trained.sum())
 
 
 def _row(id: str, ids: Sequence[int], start: int, max_length: int) -> Row:

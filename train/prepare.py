@@ -10,9 +10,12 @@ from typing import Any
 from datakit.core.chat import ChatSettings, ends_turn
 from datakit.core.checkpoint import find_model, load_tokenizer
 from train.config import Arm
-from train.data import Encoded, encode_rows, find_files, read_files
+from train.data import Encoded, find_files, read_files
+from train.encoder import Encoder
 from train.errors import TrainError
 from train.models import longest_length
+from train.objectives import objective_of, parts
+from train.objectives.sft import Sft
 from train.preflight import check_rows, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]
@@ -28,9 +31,10 @@ class Prepared:
         train: Training rows.
         validation: Validation rows; may be empty.
         replay: Rows to replay; empty where the arm does not.
+        general: Rows on which the divergence from the start model is taken; empty where the arm takes none there.
         files: The files by role.
         max_length: Longest row in tokens.
-        stop_tokens: Ids that end an answer.
+        stop_tokens: Ids that end an answer; none where the objective trains no answers.
     """
 
     folder: Path
@@ -38,6 +42,7 @@ class Prepared:
     train: Encoded
     validation: Encoded
     replay: Encoded
+    general: Encoded
     files: Mapping[str, list[Path]]
     max_length: int
     stop_tokens: list[int]
@@ -53,9 +58,15 @@ class Prepared:
             "dropped": len(self.train.dropped),
         }
 
+    @property
+    def pad(self) -> int:
+        """Token id to pad with."""
+        known = (*self.stop_tokens, self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)
+        return next((int(id) for id in known if id is not None), 0)
+
     def preview(self, rows: int = 3) -> list[list[tuple[str, bool]]]:
         """The first training rows decoded, in pieces that are trained or not."""
-        return [segments(row, self.tokenizer) for row in self.train.rows[:rows]]
+        return [segments(row, self.tokenizer) for row in parts(self.train.rows[:rows])[:rows]]
 
 
 def prepare(
@@ -77,21 +88,21 @@ def prepare(
     folder = find_model(model, offline=offline)
     tokenizer = load_tokenizer(folder)
     max_length = longest_length(folder, arm.max_length)
-    end = ends_turn(tokenizer, chat)
-    end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"]
-    stops = stop_tokens(end_ids, tokenizer)
+    objective = objective_of(arm)
+    end = ends_turn(tokenizer, chat) if objective.answers else ""
+    end_ids: list[int] = tokenizer(end, add_special_tokens=False)["input_ids"] if end else []
+    stops = stop_tokens(end_ids, tokenizer) if objective.answers else []
 
     files = {**find_files(data), "replay": _replay_files(arm, replay or {})}
-    encoded = {}
+    if arm.kl is not None and arm.kl.source is not None:
+        files["general"] = [_source("kl.from", arm.kl.source, replay or {})]
+    encoded = {"general": Encoded()}
     for role, paths in files.items():
-        plain = role == "replay"
-        table = read_files(paths) if paths else None
-        encoded[role] = (
-            Encoded()
-            if table is None
-            else encode_rows(table, tokenizer, chat, end=end, max_length=max_length, plain_text=plain)
-        )
-        check_rows(encoded[role].rows, tokenizer, end_ids=() if plain else end_ids)
+        plain = role in ("replay", "general")
+        encoder = Encoder(tokenizer, chat, end, max_length, plain_text=plain)
+        own = Sft() if role == "general" else objective
+        encoded[role] = own.encode(read_files(paths, columns=own.columns), encoder) if paths else Encoded()
+        check_rows(parts(encoded[role].rows), tokenizer, end_ids=() if plain else end_ids)
         if role != "validation" and paths:
             _check_some(role, encoded[role], paths[0], max_length)
     return Prepared(
@@ -100,6 +111,7 @@ def prepare(
         train=encoded["train"],
         validation=encoded["validation"],
         replay=encoded["replay"],
+        general=encoded["general"],
         files=files,
         max_length=max_length,
         stop_tokens=stops,
@@ -114,9 +126,11 @@ def _check_some(role: str, encoded: Encoded, file: Path, max_length: int) -> Non
 
 
 def _replay_files(arm: Arm, replay: Mapping[str, Path]) -> list[Path]:
-    if arm.replay is None:
-        return []
-    if arm.replay.source not in replay:
+    return [] if arm.replay is None else [_source("replay.from", arm.replay.source, replay)]
+
+
+def _source(key: str, name: str, replay: Mapping[str, Path]) -> Path:
+    if name not in replay:
         known = ", ".join(sorted(replay)) or "none"
-        raise TrainError(f"replay.from: no replay source named '{arm.replay.source}'", hint=f"Known: {known}")
-    return [replay[arm.replay.source]]
+        raise TrainError(f"{key}: no replay source named '{name}'", hint=f"Known: {known}")
+    return replay[name]

@@ -46,6 +46,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "eval": CommandEntry("Model", "eval", "Evaluate a model on a suite and keep the log."),
     "compare": CommandEntry("Model", "compare", "Compare a tuned model with its base, item by item."),
     "curve": CommandEntry("Model", "curve", "Gain and forgetting over checkpoints or number of examples."),
+    "interpolate": CommandEntry("Model", "interpolate", "Weights between the base and an arm, under a budget."),
     "recover": CommandEntry("Model", "recover", "Say whether a lost skill is gone or only hidden."),
     "suites": CommandEntry("Model", "suites", "List the suites there are, or the tasks of one."),
 }

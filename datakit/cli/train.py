@@ -14,6 +14,11 @@ __all__ = ["command"]
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
+@click.option("--objective", help="What is learnt: sft, text, mlm, dpo, orpo.  [default: sft]")
+@click.option("--backend", default="native", show_default=True, help="Who trains: native, trl, command, mock.")
+@click.option(
+    "--backend-option", "-B", multiple=True, metavar="KEY=VALUE", help="A setting of the backend; repeatable."
+)
 @click.option("--adapter", default="lora", show_default=True, help="lora, or full for every weight.")
 @click.option("--rank", type=click.IntRange(1), help="LoRA's rank.  [default: 16]")
 @click.option("--learning-rate", type=float, help="Peak rate.  [default: 2e-4 for lora, 1e-5 for full]")
@@ -37,6 +42,8 @@ def command(
     data: Path,
     model: str,
     output: Path,
+    backend: str,
+    backend_option: tuple[str, ...],
     replay: Path | None,
     replay_share: float,
     chat_template: Literal["auto", "none"],
@@ -51,11 +58,14 @@ def command(
     """Train one arm on a dataset that `datakit build` made.
 
     DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
-    prompts' are not; three rows show which before the first step.
+    prompts' are not (with --objective text every token is); three rows show which before the first step.
+
+    With --backend another library or program trains the same rows; what it wrote is checked in the same way.
 
     \b
     Examples:
       $ datakit train runs/support --model pocket --steps 20 -o tuned
+      $ datakit train runs/support -m pocket --backend mock -B size=0.1 -o mocked
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
     """
     from datakit.cli.console import console, print_json
@@ -68,6 +78,7 @@ def command(
     given = {key: value for key, value in settings.items() if value is not None}
     if replay is not None:
         given["replay"] = {"from": "replay", "share": replay_share}
+    given["backend"] = {backend: _options(backend_option)} if backend_option else backend
     arm = _arm(train, given)
     screen = console(quiet=quiet, to_stderr=as_json)
     with show_training(screen) as progress:
@@ -81,6 +92,7 @@ def command(
             replay={} if replay is None else {"replay": replay},
             progress=progress,
             offline=offline,
+            imports=Path(),
         )
     screen.print(f"{'model':<9} {result.folder}", markup=False, soft_wrap=True)
     if as_json:
@@ -98,6 +110,24 @@ def _arm(train: Any, given: dict[str, Any]) -> Any:
         first = error.errors(include_url=False)[0]
         option = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
         raise UsageError(f"{option}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _options(written: tuple[str, ...]) -> dict[str, Any]:
+    """``KEY=VALUE``, the value read as JSON where it is JSON."""
+    import json
+
+    from datakit.core.errors import UsageError
+
+    options: dict[str, Any] = {}
+    for entry in written:
+        key, equals, value = entry.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--backend-option: '{entry}' is not KEY=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
 
 
 def _model(name: str) -> str:

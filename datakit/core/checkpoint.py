@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datakit.core.errors import ModelError, Unreachable
 from datakit.core.require import require
 
-__all__ = ["find_model", "load_model", "load_tokenizer", "no_progress_bars", "stored_dtype"]
+__all__ = ["empty_model", "find_model", "load_model", "load_tokenizer", "no_progress_bars", "stored_dtype"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
 # What is fetched: never pickled weights, never code; not the second copy some publishers keep.
@@ -100,13 +100,16 @@ def load_tokenizer(folder: Path) -> Any:
     return found
 
 
-def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
-    """The causal language model in a folder, in evaluation mode.
+def load_model(
+    folder: Path, *, dtype: Any, device: str = "cpu", architecture: Literal["causal", "masked"] = "causal"
+) -> Any:
+    """The language model in a folder, in evaluation mode.
 
     Args:
         folder: From :func:`find_model`.
         dtype: A torch dtype or its name.
         device: Where it is put.
+        architecture: A ``causal`` model, or a ``masked`` one (an encoder).
 
     Raises:
         ModelError: It is none, needs code of its own, or weights are missing.
@@ -116,7 +119,8 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
     safetensors = require("safetensors", extra="train")
     try:
         with no_progress_bars():
-            model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+            model, loading = kind.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
                 trust_remote_code=False,
@@ -127,12 +131,34 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu") -> Any:
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, safetensors.SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise
-        raise ModelError(f"not loadable as a causal language model ({_first_line(error)})", where=folder) from error
+        raise ModelError(
+            f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
+        ) from error
     if missing := sorted(loading["missing_keys"]):
         raise ModelError(
-            f"not a whole causal language model: {len(missing)} weights are missing, '{missing[0]}' first", where=folder
+            f"not a whole {architecture} language model: {len(missing)} weights are missing, '{missing[0]}' first",
+            where=folder,
         )
     return model.to(device).eval()
+
+
+def empty_model(folder: Path, *, architecture: Literal["causal", "masked"] = "causal") -> Any:
+    """The language model of a folder without its weights, to count and look at; not to compute with.
+
+    Raises:
+        ModelError: It is none, or needs code of its own.
+    """
+    transformers = require("transformers", extra="train")
+    torch = require("torch", extra="train")
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+        with torch.device("meta"):
+            return kind.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(
+            f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

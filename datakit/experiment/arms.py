@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from train import Arm, TrainResult
     from train import Event as TrainEvent
 
-__all__ = ["Cell", "Trained", "cell_keys", "cells", "is_trained", "train_cell"]
+__all__ = ["Cell", "Trained", "cell_keys", "cells", "general_files", "is_trained", "train_cell"]
 
 _FORMAT = 1
 
@@ -80,7 +80,12 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
     }
     return {
         cell: json_digest(
-            {"arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True), "seed": cell.seed, **shared}
+            {
+                "arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True),
+                "modules": recipe.arms[cell.arm].modules_digest(recipe.folder),
+                "seed": cell.seed,
+                **shared,
+            }
         )
         for cell in cells
     }
@@ -120,9 +125,6 @@ def _fit(
             for pieces in event.rows:
                 listen(Event("train", "rows", _preview(pieces)))
 
-    replay: Mapping[str, Path] = {}
-    if arm.replay is not None:
-        replay = {arm.replay.source: layout.data / "replay" / f"{arm.replay.source}.parquet"}
     return fit(
         arm,
         model=model,
@@ -130,10 +132,16 @@ def _fit(
         output=output,
         chat=recipe.chat,
         seed=cell.seed,
-        replay=replay,
+        replay=general_files(arm, layout),
         offline=recipe.offline,
         progress=heard,
+        imports=recipe.folder,
     )
+
+
+def general_files(arm: Arm, layout: Layout) -> dict[str, Path]:
+    """The files of the sources of general rows that an arm needs, by name."""
+    return {name: layout.data / "replay" / f"{name}.parquet" for name in arm.sources.values()}
 
 
 def _preview(pieces: Sequence[tuple[str, bool]], width: int = 70) -> str:

@@ -16,7 +16,7 @@ from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
 from datakit.core.hub import local_first
 from datakit.core.require import own_package
-from datakit.experiment.arms import cells
+from datakit.experiment.arms import cells, general_files
 from datakit.experiment.evaluation import suites
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
@@ -83,7 +83,7 @@ def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layo
 def _measure_training(
     recipe: Recipe, model: Path, parts: Sequence[tuple[Mapping[str, Arm], Layout]], scratch: Path
 ) -> _Measured:
-    """Trains a few steps of every arm and extrapolates; the weights are thrown away."""
+    """Trains a few steps of every arm in our own loop and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
     from train import Event, Preflight, fit
 
@@ -96,10 +96,7 @@ def _measure_training(
                 total.preview = event.rows
 
         planned = arm.grid()
-        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None})
-        replay = {}
-        if arm.replay is not None:
-            replay = {arm.replay.source: place.data / "replay" / f"{arm.replay.source}.parquet"}
+        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native"})
         output = scratch / name
         result = fit(
             short,
@@ -107,7 +104,7 @@ def _measure_training(
             data=place.data,
             output=output,
             chat=recipe.chat,
-            replay=replay,
+            replay=general_files(arm, place),
             offline=recipe.offline,
             progress=heard,
         )

@@ -151,15 +151,16 @@ def _arms(document: Document) -> dict[str, Arm]:
     return arms
 
 
-def _check_replay(arms: Mapping[str, Arm], data: DataRecipe, document: Document) -> None:
+def _check_general(arms: Mapping[str, Arm], data: DataRecipe, document: Document) -> None:
     known = [name for name, source in data.sources.items() if source.use != "train"]
     for name, arm in arms.items():
-        if arm.replay is not None and arm.replay.source not in known:
-            raise RecipeError(
-                f"no source '{arm.replay.source}' with use: replay",
-                where=document.where(("arms", name, "replay", "from")),
-                hint=f"Sources for replay: {', '.join(known) or 'none'}",
-            )
+        for key, source in arm.sources.items():
+            if source not in known:
+                raise RecipeError(
+                    f"no source '{source}' with use: replay",
+                    where=document.where(("arms", name, *key.split("."))),
+                    hint=f"Sources for replay: {', '.join(known) or 'none'}",
+                )
 
 
 def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
@@ -179,7 +180,7 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
     except ValidationError as error:
         raise recipe_error(error, document, [], _Head) from None
     arms = _arms(document)
-    _check_replay(arms, data, document)
+    _check_general(arms, data, document)
     if head.evaluate.task == "test" and not any(step.name == "split" for step in data.steps):
         raise RecipeError(
             "the task is the built test split, but no split step makes one",

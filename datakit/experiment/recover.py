@@ -190,7 +190,7 @@ def _short(folder: Path, steps: int, learning_rate: float | None) -> Arm:
     from train import Arm
 
     written = read_json(folder / "train.json")["arm"]
-    kept = {key: value for key, value in written.items() if key not in ("epochs", "replay", "checkpoints")}
+    kept = {key: value for key, value in written.items() if key not in ("backend", "epochs", "replay", "checkpoints")}
     own = {} if learning_rate is None else {"learning_rate": learning_rate}
     return Arm.model_validate({**kept, **own, "steps": steps, "schedule": "constant", "warmup": 0.0})
 

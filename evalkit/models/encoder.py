@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from datakit.core.checkpoint import no_progress_bars
-from datakit.core.errors import ModelError
+from datakit.core.checkpoint import load_model
 
 __all__ = ["is_masked", "load_masked"]
 
@@ -27,20 +26,4 @@ def load_masked(folder: Path, *, dtype: str, device: str) -> Any:
     Raises:
         ModelError: It cannot be loaded, or weights are missing.
     """
-    import torch
-    from transformers import AutoModelForMaskedLM
-
-    try:
-        with no_progress_bars():
-            model, loading = AutoModelForMaskedLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise ModelError(f"not loadable as a masked language model ({error})", where=folder) from error
-    if missing := sorted(loading["missing_keys"]):
-        raise ModelError(f"not a whole masked language model: '{missing[0]}' is missing", where=folder)
-    return model.to(device).eval()
+    return load_model(folder, dtype=dtype, device=device, architecture="masked")

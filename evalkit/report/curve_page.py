@@ -21,6 +21,12 @@ __all__ = ["curve_page"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
+_ALONG = {
+    "step": "along the training",
+    "examples": "and the number of examples",
+    "percent": "between the base and the tuned model",
+}
+
 
 def curve_page(curves: Sequence[Curve], *, title: str, reproduce: str) -> str:
     """The whole page; equal curves give equal bytes.
@@ -32,8 +38,7 @@ def curve_page(curves: Sequence[Curve], *, title: str, reproduce: str) -> str:
     """
     assets = files("evalkit.report").joinpath("assets")
     style = "".join(assets.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "curve.css"))
-    unit = "along the training" if curves[0].unit == "step" else "and the number of examples"
-    heading = f"Gain and forgetting {unit}"
+    heading = f"Gain and forgetting {_ALONG[curves[0].unit]}"
     body = _head(curves, title, heading) + _main(curves) + _tasks(curves) + _tables(curves) + _foot(curves, reproduce)
     return (
         (

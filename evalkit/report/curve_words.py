@@ -40,7 +40,7 @@ def first_sentence(curve: Curve) -> str:
 
 
 def _place(curve: Curve, at: int) -> str:
-    return f"step {at:,}" if curve.unit == "step" else f"{at:,} examples"
+    return {"step": f"step {at:,}", "examples": f"{at:,} examples", "percent": f"{at} % of the way"}[curve.unit]
 
 
 def best_sentence(curve: Curve) -> str:
@@ -83,7 +83,7 @@ def speaks_of(curves: Sequence[Curve]) -> str:
 
 def curve_table(curve: Curve, name: str, *, width: int = WIDTH) -> list[str]:
     """Lines of at most ``width`` columns."""
-    label = "CURVE" if curve.unit == "step" else "EXAMPLES"
+    label = {"step": "CURVE", "examples": "EXAMPLES", "percent": "BETWEEN"}[curve.unit]
     result = [f"{label:<{INDENT}}{shorten(name, 30)}, against the base, points, 95 %"]
     result.append(f"{'':<{INDENT}}{curve.unit:>8}  {'your task':<22}{'general, mean':<22}regressed")
     result += [_line(point, width) for point in curve.points]

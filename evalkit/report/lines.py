@@ -72,7 +72,7 @@ def line_chart(
     Args:
         title: What is measured; stands above the chart's caption and in its label for screen readers.
         lines: One per arm.
-        unit: ``step`` (linear, from 0) or ``examples`` (logarithmic).
+        unit: ``step`` or ``percent`` (linear, from 0), or ``examples`` (logarithmic).
         margin: Tolerable loss; None draws none.
         small: For a grid of many charts.
         note: Added to the label.
@@ -83,7 +83,7 @@ def line_chart(
     plane = _plane(marks, margin, unit, 190 if small else 280)
     body = [*_grid(plane, sorted({mark.at for mark in marks}), margin, unit)]
     taken: list[float] = []
-    body += [_drawn(line, plane, starts_at_base=unit == "step") for line in lines]
+    body += [_drawn(line, plane, starts_at_base=unit != "examples") for line in lines]
     if len(lines) > 1 and not small:
         body += [_named(line, plane, taken) for line in lines if line.marks]
     label = f"{title}: " + "; ".join(_said(line, unit) for line in lines if line.marks) + note

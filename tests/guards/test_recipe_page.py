@@ -14,7 +14,9 @@ from datakit.experiment.stage import StageSettings
 from datakit.recipe import STEPS, TOP_LEVEL, DataRecipe
 from datakit.sources.spec import Labels, SourceSpec
 from train import Arm
-from train.config import Every, Replay
+from train.backends import BACKENDS
+from train.config import Every
+from train.retention.settings import L2, Kl, Replay, TokenMask
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 
@@ -34,10 +36,11 @@ def part(heading: str) -> set[str]:
         ("data.sources.NAME", SourceSpec),
         ("data.sources.NAME", Labels),
         ("arms.NAME", Arm),
-        ("arms.NAME", Replay),
+        *(("arms.NAME", settings) for settings in (Replay, Kl, L2, TokenMask)),
         ("arms.NAME", Every),
         ("stages.NAME", StageSettings),
         ("evaluate", Evaluate),
+        *(("arms.NAME", BACKENDS.load(name).Params) for name in BACKENDS.builtin),
         *(("data.steps", STEPS.load(name).Params) for name in STEPS.builtin),
     ],
 )

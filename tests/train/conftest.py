@@ -170,3 +170,28 @@ def replay_file(tmp_path: Path) -> Path:
     path = tmp_path / "general.parquet"
     write_table(path, to_table([plain_text(number, f"general sentence number {number}.") for number in range(5)]))
     return path
+
+
+@pytest.fixture
+def table() -> Callable[..., Any]:
+    """Turns, worse answer or text to a table of examples."""
+
+    def make(*rows: dict[str, Any]) -> Any:
+        made = []
+        for number, row in enumerate(rows):
+            turns = [Message(role, content) for role, content in row.get("turns", ())]
+            worse = row.get("worse")
+            made.append(
+                Example(
+                    id=f"row{number}",
+                    group=f"row{number}",
+                    source="t",
+                    origin=f"t:{number}",
+                    messages=tuple(turns) or None,
+                    rejected=None if worse is None else (Message("assistant", worse),),
+                    text=row.get("text"),
+                )
+            )
+        return to_table(made)
+
+    return make

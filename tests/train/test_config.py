@@ -42,7 +42,7 @@ def test_replay_is_written_as_in_a_recipe():
     arm = Arm.model_validate({"replay": {"from": "general", "share": 0.1}})
     assert arm.replay is not None
     assert arm.replay.source == "general"
-    assert arm.model_dump(by_alias=True)["replay"] == {"from": "general", "share": 0.1}
+    assert arm.model_dump(by_alias=True, exclude_none=True)["replay"] == {"from": "general", "share": 0.1}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.errors import StorageError
 from datakit.core.storage import read_json, write_table
 from train import Arm, Diverged, Finished, OutOfMemory, Preflight, Started, TrainError, fit, marked
+from train.objectives import Loss
 
 FULL = Arm(adapter="full", learning_rate=1e-2, steps=4, batch_size=4)
 LORA = Arm(rank=2, learning_rate=1e-2, steps=4, batch_size=4, dropout=0.2)
@@ -243,7 +244,11 @@ def test_weights_that_do_not_move_are_not_saved(model_folder, dataset, tmp_path)
 def test_an_adapter_that_only_decayed_is_refused(model_folder, dataset, tmp_path, monkeypatch):
     """A moves by weight decay alone while B stays zero: weights changed, and the adapter does nothing."""
     arm = LORA.model_copy(update={"weight_decay": 0.5})
-    monkeypatch.setattr("train.loop.nll_sum", lambda model, batch: 0.0 * sum(p.sum() for p in model.parameters()))
+
+    def nothing(model, batch):
+        return Loss(0.0 * sum(parameter.sum() for parameter in model.parameters()))
+
+    monkeypatch.setattr("train.objectives.sft.nll", nothing)
     with pytest.raises(TrainError, match="every lora_B is zero"):
         fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
 

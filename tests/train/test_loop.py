@@ -11,8 +11,9 @@ from datakit.core.chat import ChatSettings
 from train import Arm, Diverged
 from train.adapters.lora import Lora
 from train.data import Stream, batches, collate
-from train.loop import run_steps, validation_loss
+from train.loop import Training, run_steps, validation_loss
 from train.masking import completion_row
+from train.objectives.sft import Sft
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ def train(model, rows, *, seed=0, steps, validation=(), **settings):
     probe = settings.pop("probe", None)
     arm = Arm(steps=steps, **settings)
     stream = Stream(rows, rows_per_step=arm.batch_size * arm.accumulate, seed=seed)
-    return run_steps(model, stream, list(validation), arm, steps=steps, pad=0, bfloat16=bfloat16, probe=probe)
+    training = Training(model, Sft(), stream, list(validation), arm, steps=steps, pad=0, bfloat16=bfloat16)
+    return run_steps(training, probe=probe)
 
 
 def test_learns_eight_rows_by_heart(model, rows):
@@ -148,9 +150,14 @@ def test_validates_at_the_start_after_each_epoch_and_at_the_end(model, rows):
 
 def test_validation_loss_is_a_mean_over_tokens_whatever_the_batches(model, rows):
     model.eval()
-    losses = [validation_loss(model, batches(rows, batch_size=size, pad=0, overhead=0)) for size in (1, 3, 8)]
+
+    def loss(cut):
+        arm = Arm(adapter="full", steps=1)
+        return validation_loss(Training(model, Sft(), Stream(rows, rows_per_step=8, seed=0), cut, arm, steps=1, pad=0))
+
+    losses = [loss(batches(rows, batch_size=size, pad=0, overhead=0)) for size in (1, 3, 8)]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
-    assert validation_loss(model, []) is None
+    assert loss([]) is None
 
 
 def test_a_probe_is_asked_in_eval_mode_and_changes_nothing(model, rows):

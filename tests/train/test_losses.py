@@ -6,7 +6,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from train.data import collate
-from train.losses import nll_sum
+from train.losses import nll
 from train.masking import Row
 
 
@@ -29,7 +29,7 @@ def test_equals_the_models_own_loss(model):
         labels[place, : len(row)] = torch.where(torch.from_numpy(row.trained), torch.from_numpy(row.ids).long(), -100)
         mask[place, : len(row)] = 1
     theirs = model(input_ids=batch.ids, attention_mask=mask, labels=labels).loss
-    ours = nll_sum(model, batch) / len(batch.targets)
+    ours = nll(model, batch).total / len(batch.targets)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
 
 
@@ -39,11 +39,11 @@ def test_equals_a_sum_over_tokens_one_row_at_a_time(model):
         with torch.no_grad():
             logits = model(torch.from_numpy(row.ids).long()[None]).logits[0].double().log_softmax(-1)
         total -= sum(logits[place - 1, row.ids[place]].item() for place in range(1, len(row)) if row.trained[place])
-    assert nll_sum(model, collate(rows(), pad=0)).item() == pytest.approx(total, rel=1e-5)
+    assert nll(model, collate(rows(), pad=0)).total.item() == pytest.approx(total, rel=1e-5)
 
 
 def test_padding_changes_nothing(model):
-    one, other = (nll_sum(model, collate(rows(), pad=pad)) for pad in (0, 123))
+    one, other = (nll(model, collate(rows(), pad=pad)).total for pad in (0, 123))
     assert one.item() == pytest.approx(other.item(), rel=1e-6)
 
 
@@ -62,7 +62,7 @@ def test_what_the_prompt_should_have_been_plays_no_role(model):
 
 def test_gradients_equal_those_of_all_logits(model):
     batch = collate(rows(), pad=0)
-    nll_sum(model, batch).backward()
+    nll(model, batch).total.backward()
     ours = {name: value.grad.clone() for name, value in model.named_parameters()}
     model.zero_grad()
     logits = model(batch.ids).logits.flatten(0, 1)[batch.positions]
@@ -75,7 +75,7 @@ def test_the_head_computes_trained_positions_only(model):
     batch = collate(rows(), pad=0)
     seen = []
     hook = model.lm_head.register_forward_hook(lambda module, arguments, output: seen.append(output.shape))
-    nll_sum(model, batch)
+    nll(model, batch)
     hook.remove()
     assert seen == [(1, len(batch.targets), 260)]
     assert model(batch.ids).logits.shape[:2] == batch.ids.shape
@@ -83,9 +83,9 @@ def test_the_head_computes_trained_positions_only(model):
 
 def test_a_model_without_an_output_layer_of_its_own(model, monkeypatch):
     batch = collate(rows(), pad=0)
-    expected = nll_sum(model, batch).item()
+    expected = nll(model, batch).total.item()
     monkeypatch.setattr(model, "get_output_embeddings", lambda: None)
-    assert nll_sum(model, batch).item() == pytest.approx(expected, rel=1e-6)
+    assert nll(model, batch).total.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_another_architecture():
@@ -94,4 +94,4 @@ def test_another_architecture():
     batch = collate(rows(), pad=0)
     logits = model(batch.ids).logits.flatten(0, 1)[batch.positions]
     expected = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum")
-    assert nll_sum(model, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert nll(model, batch).total.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -42,7 +42,7 @@ class Lora:
             lora_alpha=arm.alpha,
             lora_dropout=arm.dropout,
             target_modules=arm.targets,
-            task_type="CAUSAL_LM",
+            task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,  # none for an encoder
         )
         try:
             with warnings.catch_warnings():

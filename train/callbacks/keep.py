@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from datakit.core.storage import atomic_directory
+from train.callbacks import Moment
 from train.config import Every
 
 __all__ = ["CHECKPOINTS", "Keeper", "kept_steps"]
@@ -55,9 +56,13 @@ class Keeper:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._clear()
 
-    def __call__(self, step: int) -> None:
+    def due(self, step: int) -> bool:
+        """Whether the state after this step is kept."""
+        return step in self.steps
+
+    def __call__(self, moment: Moment) -> None:
         """Saves the state after a step: a whole folder or nothing."""
-        with atomic_directory(self.folder / f"step-{step:06}") as folder:
+        with atomic_directory(self.folder / f"step-{moment.step:06}") as folder:
             self._write(folder)
 
     def _clear(self) -> None:

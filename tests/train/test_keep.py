@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from datakit.core.storage import read_json
 from train import Arm, Diverged, Every, fit
-from train.keeping import kept_steps
+from train.callbacks.keep import kept_steps
 
 ARMS = {
     "full": Arm(adapter="full", learning_rate=1e-2, steps=4, batch_size=4, schedule="constant", warmup=0),

@@ -1,0 +1,70 @@
+"""Hands a training to a backend and takes the result: the same checks, manifest and card as after our own loop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from datakit.core.storage import atomic_directory, write_json, write_text
+from train.backends import Job, backend_named
+from train.backends.course import Course
+from train.backends.written import Written, examine
+from train.checkpoint import MANIFEST, copy_tokenizer, same_modes
+from train.events import Event, Finished, Validated
+from train.manifest import FORMAT, Facts, card, manifest
+from train.objectives import objective_of
+
+__all__ = ["hand_over"]
+
+
+def hand_over(
+    backend: str, job: Job, facts: Facts, *, output: Path, log: Path, device: str, report: Callable[[Event], None]
+) -> tuple[Facts, Course]:
+    """Lets a backend train and writes the model folder, whole or not at all.
+
+    Args:
+        backend: Its name.
+        job: What to train.
+        facts: For the manifest; the counts of parameters are put right by what was written.
+        output: Where the folder shall stand.
+        log: The events so far; it moves into the folder.
+        device: Where the result is tried.
+        report: Receives events.
+
+    Raises:
+        TrainError: It failed, or what it wrote cannot be used.
+    """
+    shutil.rmtree(job.work, ignore_errors=True)
+    job.work.mkdir(parents=True)
+    try:
+        with atomic_directory(output) as folder:
+            outcome = backend_named(backend).train(job, folder)
+            objective = objective_of(job.arm)
+            found = examine(folder, job.ready, objective, batch_size=job.arm.batch_size, device=device)
+            history = list(outcome.history)
+            if found.validation_loss is not None:
+                history.append({"step": job.steps, "validation_loss": found.validation_loss})
+            report(Validated(job.steps, found.validation_loss, {}))
+            course = Course(outcome, history, found.validation_loss)
+            facts = _counted(facts, found)
+            copy_tokenizer(job.ready.folder, folder)
+            same_modes(folder)
+            content = manifest(facts, course, folder=folder, peak_memory=outcome.peak_memory)
+            content["versions"] |= outcome.versions
+            write_json(folder / MANIFEST, content, format=FORMAT)
+            write_text(folder / "README.md", card(facts, content))
+            report(Finished(outcome.seconds, outcome.trained_tokens, outcome.tokens))
+            shutil.copyfile(log, folder / "log.jsonl")
+        log.unlink()
+    finally:
+        shutil.rmtree(job.work, ignore_errors=True)
+    return facts, course
+
+
+def _counted(facts: Facts, found: Written) -> Facts:
+    if not found.adapter:
+        return replace(facts, total_parameters=found.parameters)
+    base = facts.total_parameters - facts.trainable_parameters
+    return replace(facts, trainable_parameters=found.parameters, total_parameters=base + found.parameters)

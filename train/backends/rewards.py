@@ -1,0 +1,96 @@
+"""Reward functions: ``reward(prompts, completions, **columns)``, a list of one number per completion, as TRL calls it.
+
+``columns`` are lists as long as the completions: ``answer``, ``label`` and ``id`` of the row each prompt came from, and
+``completion_ids``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datakit.core.hashing import digest, file_digest
+from datakit.core.registry import Registry, suggest
+from train.errors import TrainError
+
+__all__ = ["REWARDS", "Reward", "checked_reward", "load_reward", "reward_digest"]
+
+REWARDS = Registry("train.rewards")
+"""Reward functions of installed packages, by name."""
+
+Reward = Callable[..., list[float]]
+
+
+def load_reward(name: str, folder: Path) -> Reward:
+    """``module:function``, the module beside the recipe or installed, or a registered name.
+
+    Raises:
+        TrainError: It cannot be imported, or is no function.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        if name not in REWARDS.names():
+            raise TrainError(
+                f"no reward named '{name}'", hint=f"Write module:function. {suggest(name, REWARDS.names())}"
+            )
+        found = REWARDS.load(name)
+    else:
+        module = _module(module_name, folder, name)
+        found = getattr(module, attribute, None)
+    if not callable(found):
+        raise TrainError(f"the reward '{name}' is no function", hint="def reward(prompts, completions, **columns)")
+    checked: Reward = found
+    return checked
+
+
+def _file(module: str, folder: Path) -> Path:
+    return folder / f"{module.removesuffix('.py').replace('.', '/')}.py"
+
+
+def _module(module: str, folder: Path, name: str) -> Any:
+    file = _file(module, folder)
+    try:
+        if not file.is_file():
+            return importlib.import_module(module)
+        spec = importlib.util.spec_from_file_location(f"train_reward_{digest(str(file.resolve()))[:12]}", file)
+        if spec is None or spec.loader is None:
+            raise TrainError(f"'{file.name}' is no Python file")
+        made = importlib.util.module_from_spec(spec)
+        sys.modules[made.__name__] = made
+        spec.loader.exec_module(made)
+    except (ImportError, SyntaxError) as error:
+        raise TrainError(
+            f"the reward '{name}' cannot be imported: {type(error).__name__}: {error}",
+            hint=f"Modules may lie in '{folder}'",
+        ) from error
+    return made
+
+
+def reward_digest(name: str, folder: Path) -> str:
+    """Hash of the file a reward beside the recipe stands in; "" for an installed one."""
+    file = _file(name.partition(":")[0], folder)
+    return file_digest(file) if ":" in name and file.is_file() else ""
+
+
+def checked_reward(reward: Reward, name: str) -> Reward:
+    """The function, with what is wrong with its result said in one line."""
+    import math
+
+    def call(**columns: Any) -> list[float]:
+        wanted = len(columns["completions"])
+        try:
+            rewards = [float(value) for value in reward(**columns)]
+        except Exception as error:
+            raise TrainError(f"the reward '{name}' failed: {type(error).__name__}: {error}") from error
+        if len(rewards) != wanted:
+            raise TrainError(f"the reward '{name}' gave {len(rewards)} numbers for {wanted} completions")
+        if wrong := [value for value in rewards if not math.isfinite(value)]:
+            raise TrainError(f"the reward '{name}' gave {wrong[0]}; a number is wanted")
+        return rewards
+
+    call.__name__ = name.rpartition(":")[2]
+    return call

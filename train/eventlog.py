@@ -1,0 +1,48 @@
+"""What surrounds a training: its log of events, and random states that are its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from datakit.core.storage import storage_errors
+from train.events import Event, Preflight, Progress
+
+__all__ = ["event_log", "seeded"]
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds initialisation and dropout, and leaves the caller's random state as it was."""
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def event_log(path: Path, progress: Progress | None) -> Iterator[Callable[[Event], None]]:
+    """Writes every event as a line, but no training text; hands it to ``progress`` too."""
+    with contextlib.ExitStack() as stack:
+        streams: list[TextIO] = []
+
+        def report(event: Event) -> None:
+            entry = {"event": type(event).__name__.lower(), **asdict(event)}
+            if isinstance(event, Preflight):
+                del entry["rows"]
+            with storage_errors(path):
+                if not streams:  # a run that is refused leaves no empty log
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    streams.append(stack.enter_context(path.open("w", encoding="utf-8")))
+                streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
+                streams[0].flush()
+            if progress is not None:
+                progress(event)
+
+        yield report
