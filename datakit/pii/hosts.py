@@ -54,7 +54,7 @@ def bare_hosts(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=4)
 def _ending(pattern: str) -> Any:
     """What every match of the pattern holds: a dot and one of its endings."""
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     return regex.compile("[.]" + pattern.partition("{1,253}[.]")[2].rpartition("(?:/")[0], regex.IGNORECASE)
 
@@ -62,7 +62,7 @@ def _ending(pattern: str) -> Any:
 @lru_cache(maxsize=1)
 def quoted_host() -> Any:
     """What every match of "Quoted Non-schema URL" begins with."""
-    import regex  # type: ignore[import-untyped]
+    import regex
 
     return regex.compile(r"""["'][a-z0-9.\-]+\.[a-z]""", regex.IGNORECASE)
 
