@@ -1,8 +1,8 @@
 """Training harness: one loop, pluggable objectives, adapters and backends, checked before the first step."""
 
-from train.config import Arm, Every
+from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Preflight, Progress, Started, StepDone, Validated
+from train.events import Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated, Watched
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -25,12 +25,16 @@ __all__ = [
     "Probe",
     "Progress",
     "Replay",
+    "Resumed",
     "Started",
     "StepDone",
+    "Stopped",
     "TokenMask",
     "TrainError",
     "TrainResult",
     "Validated",
+    "Watched",
+    "Watching",
     "fit",
     "interpolate_weights",
     "marked",

@@ -18,7 +18,16 @@ from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
 
-__all__ = ["MANIFEST", "TOKENIZER_FILES", "check_output", "copy_tokenizer", "same_modes", "save", "write_weights"]
+__all__ = [
+    "MANIFEST",
+    "TOKENIZER_FILES",
+    "check_output",
+    "copy_tokenizer",
+    "same_modes",
+    "save",
+    "system_errors",
+    "write_weights",
+]
 
 MANIFEST = "train.json"
 TOKENIZER_FILES = (
@@ -101,7 +110,7 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
         dtype: Of the saved weights of a full model.
     """
     _set_stop_tokens(model, stops)
-    with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), _system_errors():
+    with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), system_errors():
         adapter.save(model, folder)
     copy_tokenizer(base, folder)
     same_modes(folder)
@@ -139,7 +148,7 @@ def _stored_as(model: Any, dtype: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _system_errors() -> Iterator[None]:
+def system_errors() -> Iterator[None]:
     """Safetensors hides errors of the operating system, a full disk above all, in one of its own."""
     from safetensors import SafetensorError
 

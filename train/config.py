@@ -15,11 +15,12 @@ from train.backends.rewards import reward_digest
 from train.objectives import OBJECTIVES, objective_named
 from train.retention.settings import L2, SELF, Kl, Replay, TokenMask
 
-__all__ = ["Arm", "Every"]
+__all__ = ["Arm", "Every", "Watching"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
+COMPUTING = ("batch_size", "accumulate", "save_every")  # the sum over a step's rows is the same
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
 
@@ -34,6 +35,25 @@ class Every(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     every: Count
+
+
+class Watching(BaseModel):
+    """Looking at a training while it runs.
+
+    Attributes:
+        every: Optimizer steps from one validation to the next, beside those after every epoch.
+        items: Of the general suite, in all, that are asked each time; 200. 0 asks none.
+        stop: What the probe measures to its largest allowed value; the training ends where one is passed. Measured are
+            ``forgetting`` (by how much the suite's score fell), ``kl``, ``general_loss`` and ``suite``.
+        keep: ``last`` saves the last state, ``best`` the one of the lowest validation loss within the limits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: Count
+    items: int = Field(default=200, ge=0)
+    stop: dict[str, float] = Field(default_factory=dict)
+    keep: Literal["last", "best"] = "last"
 
 
 class Arm(BaseModel):
@@ -75,7 +95,10 @@ class Arm(BaseModel):
         kl: Keeps what the start model thought likely: forward KL divergence from it.
         l2: Keeps the weights near the start.
         token_mask: Leaves tokens untrained that surprise the start model.
+        watch: A look every so many steps at what was forgotten, which may end the training or choose its best state.
         checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
+        save_every: Optimizer steps from one saved state of the training to the next, so that a killed one goes on
+            from there; none by default, but SIGINT and SIGTERM always save one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,7 +129,9 @@ class Arm(BaseModel):
     kl: Kl | None = None
     l2: L2 | None = None
     token_mask: TokenMask | None = None
+    watch: Watching | None = None
     checkpoints: Count | Every | None = None
+    save_every: Count | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -197,6 +222,15 @@ class Arm(BaseModel):
             self.model_copy(update={"learning_rate": rate, "steps": count})
             for rate, count in itertools.product(rates, steps)
         ]
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What determines the weights, as JSON takes it: without what only divides up the computing or saves it.
+
+        A training that ran out of memory goes on with smaller batches and more of them.
+        """
+        value: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude=set(COMPUTING))
+        return {**value, "rows_per_step": self.batch_size * self.accumulate}
 
     @property
     def is_grid(self) -> bool:

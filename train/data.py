@@ -148,12 +148,16 @@ class Stream:
 
     def __iter__(self) -> Iterator[list[Any]]:
         """Endless."""
-        epoch = 0
+        return self.after(0)
+
+    def after(self, step: int) -> Iterator[list[Any]]:
+        """Endless, from the step behind this one."""
+        epoch, done = divmod(step, self.steps_per_epoch)
         while True:
             order = self._epoch(epoch)
-            for start in range(0, len(order), self._rows_per_step):
+            for start in range(done * self._rows_per_step, len(order), self._rows_per_step):
                 yield order[start : start + self._rows_per_step]
-            epoch += 1
+            epoch, done = epoch + 1, 0
 
     def _epoch(self, epoch: int) -> list[Any]:
         order = list(self._rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,18 +18,32 @@ __all__ = ["event_log", "seeded"]
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds initialisation and dropout, and leaves the caller's random state as it was."""
+    """Seeds initialisation and dropout, and leaves the caller's random states as they were."""
+    import numpy as np
     import torch
 
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    pythons, numpys = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        yield
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(pythons)
+            np.random.set_state(numpys)
 
 
 @contextlib.contextmanager
-def event_log(path: Path, progress: Progress | None) -> Iterator[Callable[[Event], None]]:
-    """Writes every event as a line, but no training text; hands it to ``progress`` too."""
+def event_log(path: Path, progress: Progress | None, *, goes_on: bool = False) -> Iterator[Callable[[Event], None]]:
+    """Writes every event as a line, but no training text; hands it to ``progress`` too.
+
+    Args:
+        path: Of the log.
+        progress: Hears every event.
+        goes_on: The log of a training that goes on is written on, not anew.
+    """
     with contextlib.ExitStack() as stack:
         streams: list[TextIO] = []
 
@@ -39,7 +54,7 @@ def event_log(path: Path, progress: Progress | None) -> Iterator[Callable[[Event
             with storage_errors(path):
                 if not streams:  # a run that is refused leaves no empty log
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    streams.append(stack.enter_context(path.open("w", encoding="utf-8")))
+                    streams.append(stack.enter_context(path.open("a" if goes_on else "w", encoding="utf-8")))
                 streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
                 streams[0].flush()
             if progress is not None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Event", "Finished", "Preflight", "Progress", "Started", "StepDone", "Validated"]
+__all__ = [
+    "Event",
+    "Finished",
+    "Preflight",
+    "Progress",
+    "Resumed",
+    "Started",
+    "StepDone",
+    "Stopped",
+    "Validated",
+    "Watched",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,36 @@ class Started:
     total_parameters: int
     device: str
     precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Saved states of this training were found.
+
+    Attributes:
+        step: Optimizer steps done before; 0 where no state is whole, so that it begins anew.
+        steps: Of how many.
+        damaged: States that are not whole; the newest whole one is taken.
+    """
+
+    step: int
+    steps: int
+    damaged: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A signal ends the training after this step; the same call goes on from here.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        signal: Its name.
+    """
+
+    step: int
+    steps: int
+    signal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +128,23 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A watched training ended early, or not its last state is kept.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Of how many.
+        kept: Step of the state that is kept.
+        why: Which limit was passed; None where it went to its end.
+    """
+
+    step: int
+    steps: int
+    kept: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The model is saved.
 
@@ -101,5 +159,5 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | StepDone | Validated | Finished
+Event = Preflight | Started | Resumed | StepDone | Validated | Watched | Stopped | Finished
 Progress = Callable[[Event], None]

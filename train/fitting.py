@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from train.adapters import Adapter, adapter_named
 from train.backends import Job
 from train.backends.handing import hand_over
 from train.callbacks.keep import Keeper, kept_steps
+from train.callbacks.watch import Watch
 from train.checkpoint import check_output, save, write_weights
 from train.config import Arm
 from train.data import Stream, batches
@@ -23,13 +25,14 @@ from train.errors import TrainError
 from train.eventlog import event_log, seeded
 from train.events import Event, Finished, Preflight, Progress, Started
 from train.loop import Probe, Training, computing, memory_errors, run_steps
-from train.manifest import Course, Facts, data_digest
+from train.manifest import Course, Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
 from train.retention.token_mask import without_surprises
+from train.states import States
 
 __all__ = ["TrainResult", "fit"]
 
@@ -77,6 +80,8 @@ def fit(
 ) -> TrainResult:
     """Trains one concrete arm and writes a model folder, whole or not at all.
 
+    States of the same training that an earlier call saved beside the output are gone on from; see :mod:`train.states`.
+
     While it runs, ``<output>.log.jsonl`` grows beside the output; at the end it moves into the folder, after a failure
     it stays.
 
@@ -109,29 +114,29 @@ def fit(
     check_output(output)
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
-    with event_log(log, progress) as report, memory_errors(arm), seeded(seed):
+    with memory_errors(arm), seeded(seed):
         replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
-        lost = len(ready.train.dropped)
-        report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
-        if arm.chosen_backend[0] != "native":
-            if probe is not None:
-                raise TrainError("a probe looks at our own loop; this arm has another backend")
-            work = (output, log, imports or Path())
-            return _hand_over(arm, ready, str(model), *work, chat=chat, seed=seed, report=report)
-        return _train(arm, ready, str(model), output, log, chat=chat, seed=seed, probe=probe, report=report)
+        source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
+        states = States(output, training_key(arm, source), every=arm.save_every)
+        with event_log(log, progress, goes_on=states.step > 0) as report:
+            lost = len(ready.train.dropped)
+            report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
+            if arm.chosen_backend[0] != "native":
+                if probe is not None:
+                    raise TrainError("a probe looks at our own loop; this arm has another backend")
+                return _hand_over(arm, ready, source, output, log, imports or Path(), report=report)
+            return _train(arm, ready, source, output, log, states=states, probe=probe, report=report)
 
 
 def _hand_over(
     arm: Arm,
     ready: Prepared,
-    name: str,
+    source: Source,
     output: Path,
     log: Path,
     imports: Path,
     *,
-    chat: ChatSettings,
-    seed: int,
     report: Callable[[Event], None],
 ) -> TrainResult:
     """Another backend trains the same rows in the same order."""
@@ -140,7 +145,7 @@ def _hand_over(
     backend, settings = arm.chosen_backend
     bfloat16 = _computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    stream = _stream(arm, objective, ready, seed)
+    stream = _stream(arm, objective, ready, source.seed)
     stored = getattr(torch, stored_dtype(ready.folder))
 
     def write(model: Any, folder: Path) -> None:
@@ -148,22 +153,22 @@ def _hand_over(
 
     with torch.device("meta"):
         shape = adapter.apply(empty_model(ready.folder, architecture=objective.architecture), arm)
-    facts = _facts(arm, ready, shape, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+    facts = _facts(arm, ready, shape, stream, source, bfloat16=bfloat16)
     report(_started(facts))
     job = Job(
         arm=arm,
         settings=settings,
         ready=ready,
-        name=name,
-        chat=chat,
-        seed=seed,
+        name=source.model,
+        chat=source.chat,
+        seed=source.seed,
         steps=facts.steps,
         stream=stream,
         bfloat16=bfloat16,
         work=output.with_name(f".{output.name}.work"),
         log=output.with_name(f"{output.name}.{backend}.log"),
         imports=imports,
-        load=lambda: _load(arm, adapter, objective, ready, name, bfloat16=bfloat16),
+        load=lambda: _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16),
         write=write,
         report=report,
     )
@@ -175,12 +180,11 @@ def _hand_over(
 def _train(
     arm: Arm,
     ready: Prepared,
-    name: str,
+    source: Source,
     output: Path,
     log: Path,
     *,
-    chat: ChatSettings,
-    seed: int,
+    states: States,
     probe: Probe | None,
     report: Callable[[Event], None],
 ) -> TrainResult:
@@ -188,20 +192,23 @@ def _train(
 
     bfloat16 = _computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    model = _load(arm, adapter, objective, ready, name, bfloat16=bfloat16)
+    model = _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
     before = fingerprint(model)
     ready = _asked(arm, objective, ready, model, bfloat16=bfloat16)
-    stream = _stream(arm, objective, ready, seed)
-    facts = _facts(arm, ready, model, stream, name=name, chat=chat, seed=seed, bfloat16=bfloat16)
+    stream = _stream(arm, objective, ready, source.seed)
+    facts = _facts(arm, ready, model, stream, source, bfloat16=bfloat16)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
-    training = _training(arm, objective, ready, model, stream, steps=facts.steps, bfloat16=bfloat16)
+    watch = None if arm.watch is None else Watch(arm.watch, output)
+    training = _training(arm, objective, ready, model, stream, steps=facts.steps, watch=watch, bfloat16=bfloat16)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
-    with Keeper(output, kept_steps(arm.checkpoints, facts.steps), write) as keeper:
-        journal = run_steps(training, probe=probe, callbacks=[keeper], report=report)
+    wanted = kept_steps(arm.checkpoints, facts.steps)
+    keeping = Keeper(output, wanted, write, done=states.step, lasting=lambda: states.step > 0)
+    with watch or contextlib.nullcontext(), keeping as keeper:
+        journal = run_steps(training, probe=probe, callbacks=[keeper], states=states, report=report)
         check_changed(before, model)
         save(
             model,
@@ -214,6 +221,7 @@ def _train(
             dtype=stored,
             checkpoints=keeper.folder,
         )
+    states.remove()
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return _result(output, facts, journal)
 
@@ -234,7 +242,7 @@ def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
         folder=output,
         validation_loss=journal.validation_loss,
         train_loss=journal.mean_loss(after=facts.steps - facts.steps_per_epoch),
-        steps=facts.steps,
+        steps=facts.steps if journal.ended is None else journal.ended[0],
         seconds=journal.seconds,
         trained_tokens=journal.trained_tokens,
         trainable_parameters=facts.trainable_parameters,
@@ -261,7 +269,15 @@ def _asked(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloa
 
 
 def _training(
-    arm: Arm, objective: Objective, ready: Prepared, model: Any, stream: Stream, *, steps: int, bfloat16: bool
+    arm: Arm,
+    objective: Objective,
+    ready: Prepared,
+    model: Any,
+    stream: Stream,
+    *,
+    steps: int,
+    watch: Watch | None,
+    bfloat16: bool,
 ) -> Training:
     import torch
 
@@ -279,6 +295,7 @@ def _training(
         steps=steps,
         pad=ready.pad,
         terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
+        watch=watch,
         bfloat16=bfloat16,
     )
 
@@ -296,19 +313,17 @@ def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, nam
     return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _facts(
-    arm: Arm, ready: Prepared, model: Any, stream: Stream, *, name: str, chat: ChatSettings, seed: int, bfloat16: bool
-) -> Facts:
+def _facts(arm: Arm, ready: Prepared, model: Any, stream: Stream, source: Source, *, bfloat16: bool) -> Facts:
     import torch
 
     trainable, total = check_trainable(model)
     return Facts(
         arm=arm,
-        seed=seed,
-        model=name,
-        model_digest=tree_digest(ready.folder, ("*.safetensors",)),
-        data_digest=data_digest(ready.files),
-        chat=chat,
+        seed=source.seed,
+        model=source.model,
+        model_digest=source.model_digest,
+        data_digest=source.data_digest,
+        chat=source.chat,
         rows=ready.counts,
         steps=_steps(arm, stream),
         steps_per_epoch=stream.steps_per_epoch,

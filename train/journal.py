@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from train.errors import Diverged
-from train.events import Event, StepDone, Validated
+from train.events import Event, StepDone, Validated, Watched
 
 if TYPE_CHECKING:
     import torch
@@ -23,19 +23,23 @@ class Journal:
 
     Args:
         steps: Optimizer steps to come.
-        report: Receives StepDone and Validated.
+        report: Receives StepDone, Validated and Watched.
 
     Attributes:
         history: One entry per logging step (step, loss, learning_rate, gradient_norm, trained_tokens, weight) and per
             validation (step, validation_loss, and what the probe measured).
         trained_tokens: Tokens trained so far.
         tokens: All tokens that went through the model so far, without padding.
+        ended: Of a training that a limit ended: the step, and why.
+        kept_step: Of the state that was kept, where it is not the last.
     """
 
     def __init__(self, steps: int, report: Callable[[Event], None]) -> None:
         self.history: list[dict[str, Any]] = []
         self.trained_tokens = 0
         self.tokens = 0
+        self.ended: tuple[int, str] | None = None
+        self.kept_step: int | None = None
         self._steps, self._report = steps, report
         self._nll: torch.Tensor | float = 0.0
         self._since, self._weight = 0, 0.0
@@ -53,6 +57,21 @@ class Journal:
     def pause(self) -> None:
         """Stops the clock."""
         self._seconds, self._started = self.seconds, math.nan
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as JSON takes it; at a logging step, so that no loss is waiting to be looked at."""
+        return {
+            "history": self.history,
+            "trained_tokens": self.trained_tokens,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what :meth:`state` gave."""
+        self.history = list(state["history"])
+        self.trained_tokens, self.tokens = state["trained_tokens"], state["tokens"]
+        self._seconds = state["seconds"]
 
     def count(self, rows: Sequence[Sample], nll: torch.Tensor) -> None:
         """Adds one step's rows and their summed loss, without looking at it: a GPU would have to wait."""
@@ -99,14 +118,33 @@ class Journal:
             self.history.append({"step": step, "validation_loss": loss, **probe})
         self._report(Validated(step, loss, dict(probe)))
 
+    def kept(self, step: int, *, done: int, why: str | None) -> None:
+        """Writes down how a watched training ended.
+
+        Args:
+            step: Of the state that is kept.
+            done: Steps that were trained.
+            why: Which limit was passed; None where it went to its end.
+        """
+        self.ended = None if why is None else (done, why)
+        self.kept_step = None if step == done else step
+        if why is not None or self.kept_step is not None:
+            self._report(Watched(done, self._steps, step, why))
+
     @property
     def validation_loss(self) -> float | None:
-        """The last one; None without a validation split."""
-        losses = [entry["validation_loss"] for entry in self.history if "validation_loss" in entry]
-        return losses[-1] if losses else None
+        """Of the state that is kept; None without a validation split."""
+        found = [entry for entry in self.history if "validation_loss" in entry]
+        kept = [entry for entry in found if entry["step"] == self.kept_step] or found
+        return kept[-1]["validation_loss"] if kept else None
 
     def mean_loss(self, *, after: int) -> float:
-        """Mean loss over the logged steps after one, in the objective's unit: nats per trained token or per pair."""
+        """Mean loss over the logged steps after one, in the objective's unit: nats per trained token or per pair.
+
+        Of a training that ended early, over as many steps before its end.
+        """
+        if self.ended is not None:
+            after -= self._steps - self.ended[0]
         entries = [entry for entry in self.history if "loss" in entry and entry["step"] > after]
         weight = sum(entry["weight"] for entry in entries)
         return float(sum(entry["loss"] * entry["weight"] for entry in entries) / weight)

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from train.callbacks import Callback, Moment
+from train.callbacks.watch import Watch
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import OutOfMemory
-from train.events import Event
+from train.events import Event, Resumed, Stopped
 from train.journal import Journal
 from train.objectives import Objective, Sample
 from train.retention import Term
 from train.schedules import rate_factor, warmup_steps
+from train.signals import Waiting, waiting_signals
+from train.snapshot import Parts, capture, restore
+from train.states import States
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +46,7 @@ class Training:
         steps: Optimizer steps.
         pad: Token id to pad with.
         terms: Added to the loss, against forgetting.
+        watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
     """
 
@@ -53,6 +58,7 @@ class Training:
     steps: int
     pad: int
     terms: Sequence[Term] = ()
+    watch: Watch | None = None
     bfloat16: bool = False
 
 
@@ -61,15 +67,20 @@ def run_steps(
     *,
     probe: Probe | None = None,
     callbacks: Sequence[Callback] = (),
+    states: States | None = None,
     report: Callable[[Event], None] = lambda event: None,
 ) -> Journal:
     """Trains the parameters that have ``requires_grad``, in place.
+
+    With ``states`` it goes on from the newest of them, as if it had never stopped, and SIGINT and SIGTERM take effect
+    after the step in progress, when its state is saved.
 
     Args:
         training: What to train on what.
         probe: Called at every validation.
         callbacks: Asked after every step.
-        report: Receives StepDone and Validated.
+        states: Where the training's state is saved; None saves nothing.
+        report: Receives Resumed, StepDone, Validated and Stopped.
 
     Raises:
         Diverged: The loss, the gradient or the validation loss became NaN or infinite.
@@ -82,28 +93,86 @@ def run_steps(
     warmup = warmup_steps(arm.warmup, steps)
     log_every = 1 if model.device.type == "cpu" else _LOG_EVERY
     journal = Journal(steps, report)
-    _validate(training, journal, step=0, probe=probe)
+    parts = Parts(model, optimizer, journal, [*callbacks, *([training.watch] if training.watch else [])])
+    step = done = _resume(parts, states, steps=steps, report=report)
+    if done:
+        model.train()
+        journal.resume()
+    else:
+        _validate(training, journal, step=0, probe=probe)
 
-    for step, rows in enumerate(itertools.islice(training.stream, steps), start=1):
-        rate = _peak(arm) * rate_factor(arm.schedule, step - 1, steps=steps, warmup=warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        total = _backward(training, rows)
-        norm = clip_grad_norm_(parameters, arm.clip or math.inf)
-        journal.count(rows, total)
-        due = [callback for callback in callbacks if callback.due(step)]
-        if step % log_every == 0 or step == steps or due:
-            journal.log(step, learning_rate=rate, norm=norm)  # before the update: a NaN stays out of the weights
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if due:
-            journal.pause()
-            for callback in due:
-                callback(Moment(step, steps, model, optimizer, journal))
-            journal.resume()
-        if step % training.stream.steps_per_epoch == 0 or step == steps:
-            _validate(training, journal, step=step, probe=probe)
+    with waiting_signals() if states is not None else contextlib.nullcontext(Waiting()) as signal:
+        left = 0 if _ended(training) else steps - done
+        for step, rows in enumerate(itertools.islice(training.stream.after(done), left), start=done + 1):
+            rate = _set_rate(optimizer, arm, step, steps=steps, warmup=warmup)
+            total = _backward(training, rows)
+            norm = clip_grad_norm_(parameters, arm.clip or math.inf)
+            journal.count(rows, total)
+            due = [callback for callback in callbacks if callback.due(step)]
+            saves = states if states and (signal.number is not None or states.due(step, steps)) else None
+            looks = _looks(training, step)
+            if step % log_every == 0 or looks or due or saves:
+                journal.log(step, learning_rate=rate, norm=norm)  # before the update: a NaN stays out of the weights
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            _call(due, Moment(step, steps, model, optimizer, journal))
+            if looks:
+                _validate(training, journal, step=step, probe=probe)
+            if saves:
+                _save(saves, parts, step)
+                if signal.number is not None:
+                    report(Stopped(step, steps, signal.name))
+                    signal.deliver()
+            if _ended(training):
+                break
+    if training.watch is not None:
+        journal.kept(training.watch.put_back(model, step), done=step, why=training.watch.ended)
     return journal
+
+
+def _looks(training: Training, step: int) -> bool:
+    """Whether the model is validated after this step."""
+    regular = step % training.stream.steps_per_epoch == 0 or step == training.steps
+    return regular or (training.watch is not None and training.watch.due(step))
+
+
+def _ended(training: Training) -> bool:
+    return training.watch is not None and training.watch.ended is not None
+
+
+def _resume(parts: Parts, states: States | None, *, steps: int, report: Callable[[Event], None]) -> int:
+    """Puts the newest saved state back; returns the steps that are done."""
+    if states is None:
+        return 0
+    if states.step or states.damaged:
+        report(Resumed(states.step, steps, states.damaged))
+    saved = states.read()
+    if saved is None:
+        return 0
+    restore(parts, saved)
+    return saved.step
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, arm: Arm, step: int, *, steps: int, warmup: int) -> float:
+    rate = _peak(arm) * rate_factor(arm.schedule, step - 1, steps=steps, warmup=warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def _call(due: Sequence[Callback], moment: Moment) -> None:
+    if due:
+        moment.journal.pause()
+        for callback in due:
+            callback(moment)
+        moment.journal.resume()
+
+
+def _save(states: States, parts: Parts, step: int) -> None:
+    """Saves the state after a step; last of all that happens in it, so that going on repeats nothing."""
+    parts.journal.pause()
+    states.write(capture(parts, step))
+    parts.journal.resume()
 
 
 def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
@@ -155,6 +224,8 @@ def _validate(training: Training, journal: Journal, *, step: int, probe: Probe |
         with torch.random.fork_rng(devices):  # a probe that draws random numbers does not change the training
             measured = probe(model, step)
     journal.validated(step, loss, measured)
+    if training.watch is not None:
+        training.watch.look(model, step, loss, measured)
     model.train()
     journal.resume()
 

@@ -11,13 +11,38 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from datakit.core.chat import ChatSettings
-from datakit.core.hashing import digest, file_digest
+from datakit.core.hashing import digest, file_digest, json_digest
 from train.callbacks.keep import CHECKPOINTS
 from train.config import Arm
 
-__all__ = ["FORMAT", "Course", "Facts", "card", "data_digest", "manifest"]
+__all__ = ["FORMAT", "Course", "Facts", "Source", "card", "data_digest", "manifest", "training_key"]
 
 FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a training is made from, beside the arm.
+
+    Attributes:
+        model: As the user named it.
+        model_digest: Of its weights.
+        data_digest: Of the training, validation and replay files.
+        chat: Chat settings.
+        seed: Of data order, initialisation and dropout.
+    """
+
+    model: str
+    model_digest: str
+    data_digest: str
+    chat: ChatSettings
+    seed: int
+
+
+def training_key(arm: Arm, source: Source) -> str:
+    """Hash of all that determines the weights; where a model is called something else it stays the same."""
+    parts = (source.model_digest, source.data_digest, json_digest(source.chat.model_dump()), source.seed)
+    return digest("training", json_digest(arm.training), *parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +112,16 @@ class Course(Protocol):
         """The last one; None without a validation split."""
         ...
 
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        """Step and reason, where a limit ended it early."""
+        ...
+
+    @property
+    def kept_step(self) -> int | None:
+        """Of the state that was kept, where it is not the last."""
+        ...
+
     def mean_loss(self, *, after: int) -> float | None:
         """Mean training loss after a step; None where it is not known."""
         ...
@@ -119,7 +154,9 @@ def manifest(facts: Facts, journal: Course, *, folder: Path, peak_memory: int | 
         "rows": dict(facts.rows),
         "max_length": facts.max_length,
         "stop_tokens": facts.stop_tokens,
-        "steps": facts.steps,
+        "steps": facts.steps if journal.ended is None else journal.ended[0],
+        "ended": None if journal.ended is None else journal.ended[1],
+        "kept_step": journal.kept_step,
         "steps_per_epoch": facts.steps_per_epoch,
         "train_loss": journal.mean_loss(after=facts.steps - facts.steps_per_epoch),
         "validation_loss": journal.validation_loss,

@@ -29,6 +29,7 @@ __all__ = ["command"]
     "--accumulate", type=click.IntRange(1), help="Batches per step: the same as a larger batch.  [default: 1]"
 )
 @click.option("--max-length", type=click.IntRange(2), help="Longest row in tokens.  [default: 2048]")
+@click.option("--save-every", type=click.IntRange(1), help="Steps between two saved states; a killed run goes on.")
 @click.option("--replay", type=click.Path(path_type=Path), help="Parquet file of general rows to mix in.")
 @click.option("--replay-share", type=float, default=0.05, show_default=True, help="Their share of all rows.")
 @click.option("--chat-template", type=click.Choice(["auto", "none"]), default="auto", show_default=True)
@@ -59,6 +60,8 @@ def command(
 
     DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
     prompts' are not (with --objective text every token is); three rows show which before the first step.
+    Stopped by Ctrl-C or SIGTERM it saves its state, and the same command goes
+    on from it; against a kill or a power cut, give --save-every.
 
     With --backend another library or program trains the same rows; what it wrote is checked in the same way.
 

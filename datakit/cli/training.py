@@ -75,6 +75,17 @@ class _Display:
         )
         self._task = self._bar.add_task(f"{self._name:<9}", total=event.steps, loss="-", rate="-")
 
+    def _resumed(self, event: Any) -> None:
+        for name in event.damaged:
+            self._print(f"the saved state {name} is damaged and not used")
+        if event.step:
+            self._print(f"goes on after step {event.step:,} of {event.steps:,}")
+
+    def _stopped(self, event: Any) -> None:
+        self._print(
+            f"{event.signal}: stopped after step {event.step:,} of {event.steps:,}; the same command goes on from there"
+        )
+
     def _stepdone(self, event: Any) -> None:
         rate = f"{event.tokens / max(event.seconds, 1e-9):,.0f}"
         self._bar.update(self._task, completed=event.step, loss=f"{event.loss:.3f}", rate=rate)
@@ -87,6 +98,11 @@ class _Display:
         parts += [f"{key} {value:.4f}" for key, value in event.probe.items()]
         if parts:
             self._print(f"step {event.step:,} · " + " · ".join(parts))
+
+    def _watched(self, event: Any) -> None:
+        ended = f"ended after step {event.step:,} of {event.steps:,}: {event.why}" if event.why else ""
+        kept = f"kept is the state after step {event.kept:,}" if event.kept != event.step else ""
+        self._print(" · ".join(part for part in (ended, kept) if part))
 
     def _finished(self, event: Any) -> None:
         rate = event.tokens / max(event.seconds, 1e-9)

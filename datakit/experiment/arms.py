@@ -15,10 +15,11 @@ from datakit.core.storage import locked, read_json, write_json
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import model_digest
+from datakit.experiment.probe import suite_probe
 from datakit.experiment.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
-    from train import Arm, TrainResult
+    from train import Arm, Resumed, Stopped
     from train import Event as TrainEvent
 
 __all__ = ["Cell", "Trained", "cell_keys", "cells", "general_files", "is_trained", "train_cell"]
@@ -78,17 +79,14 @@ def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) ->
         "model": model_digest(model),
         "data": tree_digest(data, ("*.parquet",)),
     }
-    return {
-        cell: json_digest(
-            {
-                "arm": recipe.arms[cell.arm].model_dump(mode="json", by_alias=True),
-                "modules": recipe.arms[cell.arm].modules_digest(recipe.folder),
-                "seed": cell.seed,
-                **shared,
-            }
-        )
-        for cell in cells
-    }
+    return {cell: json_digest({**_own(recipe, cell), "seed": cell.seed, **shared}) for cell in cells}
+
+
+def _own(recipe: Recipe, cell: Cell) -> dict[str, Any]:
+    """The arm, the files of code that it names, and the suite where its training looks at it."""
+    arm = recipe.arms[cell.arm]
+    looked = {"suite": recipe.evaluate.suite} if arm.watch is not None and arm.watch.items else {}
+    return {"arm": arm.training, "modules": arm.modules_digest(recipe.folder), **looked}
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -114,18 +112,24 @@ def _fit(
     listen: Listener,
     *,
     shows_rows: bool,
-) -> TrainResult:
-    from train import Preflight, StepDone, fit
+) -> None:
+    from train import Preflight, Resumed, StepDone, Stopped, Watched, fit
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
             text = f"{cell.name:<12} step {event.step} of {event.steps} · loss {event.loss:.3f}"
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
+        elif isinstance(event, Resumed | Stopped):
+            for line in _interruption(event):
+                listen(Event("train", cell.name, f"{cell.name:<12} {line}"))
+        elif isinstance(event, Watched):
+            why = f"ended after step {event.step}: {event.why} · " if event.why else ""
+            listen(Event("train", cell.name, f"{cell.name:<12} {why}kept is the state after step {event.kept}"))
         elif isinstance(event, Preflight) and shows_rows:
             for pieces in event.rows:
                 listen(Event("train", "rows", _preview(pieces)))
 
-    return fit(
+    fit(
         arm,
         model=model,
         data=layout.data,
@@ -133,10 +137,20 @@ def _fit(
         chat=recipe.chat,
         seed=cell.seed,
         replay=general_files(arm, layout),
+        probe=suite_probe(recipe, arm, model),
         offline=recipe.offline,
         progress=heard,
         imports=recipe.folder,
     )
+
+
+def _interruption(event: Resumed | Stopped) -> list[str]:
+    from train import Stopped
+
+    if isinstance(event, Stopped):
+        return [f"{event.signal}: stopped after step {event.step} of {event.steps}; the same command goes on"]
+    lines = [f"the saved state {name} is damaged and not used" for name in event.damaged]
+    return lines + ([f"goes on after step {event.step} of {event.steps}"] if event.step else [])
 
 
 def general_files(arm: Arm, layout: Layout) -> dict[str, Path]:
@@ -160,20 +174,41 @@ def _preview(pieces: Sequence[tuple[str, bool]], width: int = 70) -> str:
     return f"{line[:head].rstrip()}…{line[start - (kept - head) : start].lstrip()}{line[start:]}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A trained point of a grid."""
+
+    folder: Path
+    steps: int
+    seconds: float
+    validation_loss: float | None
+
+
+def _point(folder: Path) -> _Point:
+    written = read_json(folder / "train.json", format=_FORMAT)
+    return _Point(folder, *(written[name] for name in ("steps", "seconds", "validation_loss")))
+
+
 def _choose(
-    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, shows_rows: bool
-) -> tuple[TrainResult, list[dict[str, Any]]]:
+    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, key: str, shows_rows: bool
+) -> tuple[_Point, list[dict[str, Any]]]:
     """Trains every point of the arm's grid and keeps the one with the lowest validation loss.
 
-    The choice looks at the new task alone: neither the general suite nor the test split is read.
+    The choice looks at the new task alone: neither the general suite nor the test split is read. Points that an
+    earlier call finished are not trained again.
     """
     target = layout.model(cell.name)
-    best: TrainResult | None = None
+    best: _Point | None = None
     tried: list[dict[str, Any]] = []
     points = recipe.arms[cell.arm].grid()
     for number, point in enumerate(points):
         output = target if len(points) == 1 else target.with_name(f".{target.name}.grid-{number}")
-        result = _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shows_rows and number == 0)
+        own = json_digest({"cell": key, "point": point.training})
+        if len(points) == 1 or not is_trained(output, own):
+            _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shows_rows and number == 0)
+            if len(points) > 1:
+                write_json(output / "cell.json", {"key": own, "weights": _weights(output)})
+        result = _point(output)
         tried.append(
             {
                 "learning_rate": point.learning_rate,
@@ -227,7 +262,7 @@ def train_cell(
         fresh = not is_trained(folder, key)
         if fresh:
             shutil.rmtree(layout.evaluation(cell.name), ignore_errors=True)  # of other weights
-            result, tried = _choose(recipe, cell, model, layout, listen, shows_rows=shows_rows)
+            result, tried = _choose(recipe, cell, model, layout, listen, key=key, shows_rows=shows_rows)
             facts = {"key": key, "weights": _weights(folder), "arm": cell.arm, "seed": cell.seed, "grid": tried}
             write_json(folder / "cell.json", facts)
     if fresh:

@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["beside", "evaluate_cells", "evaluate_model", "few_shot", "few_shot_name", "suites", "wanted_tasks"]
+__all__ = [
+    "beside",
+    "evaluate_cells",
+    "evaluate_model",
+    "few_shot",
+    "few_shot_name",
+    "general_suite_of",
+    "suites",
+    "wanted_tasks",
+]
 
 
-def _general(recipe: Recipe) -> Suite | None:
+def general_suite_of(recipe: Recipe) -> Suite | None:
+    """The general tasks of a recipe, made if they have to be; None where it has none."""
     return general_suite(
         wanted_suite({"evaluate": {"suite": recipe.evaluate.suite}, "model": recipe.model}), recipe.folder
     )
@@ -76,7 +86,7 @@ def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:
     """
     from evalkit.suite import load_suite
 
-    general, own = _general(recipe), recipe.evaluate.task
+    general, own = general_suite_of(recipe), recipe.evaluate.task
     found = list(general.tasks) if general is not None else []
     if own is not None and own != "test":
         found += load_suite([own] if isinstance(own, str) else list(own)).tasks
@@ -113,7 +123,7 @@ def suites(recipe: Recipe, layout: Layout) -> list[Suite]:
     Raises:
         DatakitError: Neither is there.
     """
-    general = _general(recipe)
+    general = general_suite_of(recipe)
     if general is not None and recipe.evaluate.margin is not None:
         margin = recipe.evaluate.margin
         general = replace(general, margin=margin, tasks=tuple(replace(task, margin=margin) for task in general.tasks))

@@ -96,7 +96,7 @@ def _measure_training(
                 total.preview = event.rows
 
         planned = arm.grid()
-        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native"})
+        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native", "save_every": None})
         output = scratch / name
         result = fit(
             short,

@@ -190,7 +190,8 @@ def _short(folder: Path, steps: int, learning_rate: float | None) -> Arm:
     from train import Arm
 
     written = read_json(folder / "train.json")["arm"]
-    kept = {key: value for key, value in written.items() if key not in ("backend", "epochs", "replay", "checkpoints")}
+    left = ("backend", "epochs", "replay", "checkpoints", "save_every")
+    kept = {key: value for key, value in written.items() if key not in left}
     own = {} if learning_rate is None else {"learning_rate": learning_rate}
     return Arm.model_validate({**kept, **own, "steps": steps, "schedule": "constant", "warmup": 0.0})
 

@@ -39,6 +39,7 @@ def document(report: Report) -> dict[str, Any]:
         "summaries": [asdict(summary) for summary in summaries(report)],
         "front": None if (front := front_of_report(report)) is None else asdict(front),
         "stages": list(report.stages),
+        "watched": list(report.watched),
         "beside": [_beside(report, other) for other in report.beside],
         "forgotten": [asdict(flip) for flip in examples(report)],
         "data": report.data_facts,

@@ -16,6 +16,7 @@ from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
 from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
+from evalkit.report.watched import watched_section
 from evalkit.report.words import headline, lead, rest, score, verdict
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def page(report: Report, items: Payload | None = None) -> str:
     scripts = f"script-src 'sha256-{fingerprint}'{beside}"
     policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}; base-uri 'none'"
     top = [_title(report), _arms(report), stage_section(report.stages), _tasks(report)]
+    top.append(watched_section(report.watched))
     sections = [*top, _items(report), _drift(report), _facts(report), _notes()]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

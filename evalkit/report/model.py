@@ -58,6 +58,7 @@ class Report:
         settings: Chat, generation and versions, for the reader who repeats it.
         margin_reason: Why the suite calls that loss tolerable.
         stages: Of a run whose tasks were trained one after another, the matrix of each cell (:mod:`evalkit.stages`).
+        watched: Of every cell whose training looked at the suite, its course (:mod:`evalkit.report.watched`).
         beside: Further models on the user's task.
     """
 
@@ -70,6 +71,7 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     margin_reason: str = ""
     stages: Sequence[Mapping[str, Any]] = ()
+    watched: Sequence[Mapping[str, Any]] = ()
     beside: Sequence[Beside] = ()
 
     def label(self, arm: ArmResult) -> str:

@@ -11,6 +11,7 @@ from datakit.core.storage import read_json
 from evalkit.contamination import contaminated_items
 from evalkit.errors import EvalError
 from evalkit.report.model import ArmResult, Report
+from evalkit.report.watched import watched_course
 
 if TYPE_CHECKING:
     from evalkit.log import EvalLog
@@ -152,6 +153,7 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
         "reproduce": [str(line) for line in manifest.get("reproduce") or _commands(run)],
         "private": _says_private(manifest) or _recipe_private(run),
         "stages": _stages(run, folders),
+        "watched": list(_watched(run, folders)),
         "train_facts": {key: _train_facts(run / "models" / folder.name) for key, folder in folders.items()},
     }
     pairing = dict(_mapping(manifest.get("pairing")))
@@ -200,6 +202,15 @@ def _stages(run: Path, folders: Mapping[tuple[str, int | None], Path]) -> list[M
     path = run / "stages.json"
     cells = read_json(path).get("cells", []) if path.exists() else []
     return [cell for cell in cells if (cell["arm"], cell["seed"]) in folders]
+
+
+def _watched(run: Path, folders: Mapping[tuple[str, int | None], Path]) -> Iterator[Mapping[str, Any]]:
+    """Of every cell whose training looked at the suite, its course."""
+    for (arm, seed), folder in folders.items():
+        path = run / "models" / folder.name / "train.json"
+        course = watched_course(read_json(path)) if path.exists() else None
+        if course is not None:
+            yield {"arm": arm, "seed": seed, **course}
 
 
 def _commands(run: Path) -> Iterator[str]:

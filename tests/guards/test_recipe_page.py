@@ -15,7 +15,7 @@ from datakit.recipe import STEPS, TOP_LEVEL, DataRecipe
 from datakit.sources.spec import Labels, SourceSpec
 from train import Arm
 from train.backends import BACKENDS
-from train.config import Every
+from train.config import Every, Watching
 from train.retention.settings import L2, Kl, Replay, TokenMask
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def part(heading: str) -> set[str]:
         ("data.sources.NAME", SourceSpec),
         ("data.sources.NAME", Labels),
         ("arms.NAME", Arm),
-        *(("arms.NAME", settings) for settings in (Replay, Kl, L2, TokenMask)),
+        *(("arms.NAME", settings) for settings in (Replay, Kl, L2, TokenMask, Watching)),
         ("arms.NAME", Every),
         ("stages.NAME", StageSettings),
         ("evaluate", Evaluate),

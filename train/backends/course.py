@@ -18,11 +18,15 @@ class Course:
         outcome: From the backend.
         history: Its entries, and the validations.
         validation_loss: Of the model it wrote; None without a validation split.
+        ended: None: only our own loop is watched.
+        kept_step: None, likewise.
     """
 
     outcome: Outcome
     history: list[dict[str, Any]] = field(default_factory=list)
     validation_loss: float | None = None
+    ended: tuple[int, str] | None = None
+    kept_step: int | None = None
 
     @property
     def seconds(self) -> float:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
 
     from train.journal import Journal
 
-__all__ = ["Callback", "Moment"]
+__all__ = ["Callback", "Moment", "Stateful"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +42,17 @@ class Callback(Protocol):
 
     def __call__(self, moment: Moment) -> None:
         """Does its work."""
+        ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A callback that remembers something from step to step; it is saved with the training and put back."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What it remembers, as JSON takes it."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes back what :meth:`state` gave."""
         ...

@@ -38,23 +38,34 @@ class Keeper:
         output: Folder of the model to be.
         steps: From :func:`kept_steps`.
         write: Writes the weights as they are now into an empty folder.
+        done: Optimizer steps that a training which goes on has behind it; their states are kept.
+        lasting: Whether they stay where the block ends with an error, because the training can go on.
 
     Attributes:
         steps: When it saves.
         folder: Holds ``step-000050`` and so on; not there before the first is saved.
     """
 
-    def __init__(self, output: Path, steps: tuple[int, ...], write: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        output: Path,
+        steps: tuple[int, ...],
+        write: Callable[[Path], None],
+        *,
+        done: int = 0,
+        lasting: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.steps = frozenset(steps)
         self.folder = output.with_name(f".{output.name}.{CHECKPOINTS}")
-        self._write = write
+        self._write, self._done, self._lasting = write, done, lasting
 
     def __enter__(self) -> Keeper:
-        self._clear()  # what a killed training left
+        self._clear(after=self._done)  # what a killed training left
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._clear()
+        if error is None or not self._lasting():
+            self._clear()
 
     def due(self, step: int) -> bool:
         """Whether the state after this step is kept."""
@@ -65,5 +76,11 @@ class Keeper:
         with atomic_directory(self.folder / f"step-{moment.step:06}") as folder:
             self._write(folder)
 
-    def _clear(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _clear(self, *, after: int = 0) -> None:
+        if not after:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        kept = {f"step-{step:06}" for step in self.steps if step <= after}
+        for entry in self.folder.iterdir() if self.folder.is_dir() else ():
+            if entry.name not in kept:
+                shutil.rmtree(entry, ignore_errors=True)

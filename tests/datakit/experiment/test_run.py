@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,40 @@ def test_a_grid_keeps_the_point_with_the_lowest_validation_loss(project: Path) -
     kept = json.loads((out / "models/lora-1/train.json").read_text())
     assert kept["arm"]["learning_rate"] == min(losses, key=losses.__getitem__) == 3e-3
     assert [path.name for path in (out / "models").iterdir() if path.is_dir()] == ["lora-1"]
+
+
+@pytest.mark.slow
+def test_a_killed_grid_goes_on_where_it_was(project: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def train_only(name: str, listen: Callable[[Event], None]) -> Path:
+        def heard(event: Event) -> None:
+            listen(event)
+            if event.stage == "evaluate":
+                raise Killed
+
+        with pytest.raises(Killed):
+            run(recipe, output=project / name, arm="lora", listen=heard)
+        return project / name / "models/lora-1"
+
+    def kill_in_the_second_point(event: Event) -> None:
+        if event.stage == "train" and event.fraction is not None and not event.final:
+            done.append(event.fraction)
+            if 1.0 in done[:-1] and 0.5 < event.fraction < 1.0:
+                raise Killed
+
+    recipe, done, heard = project / "small.yaml", [], []
+    settings = "rank: 4, save_every: 2, dropout: 0.1, learning_rate: [3e-3, 1e-6]"
+    recipe.write_text(recipe.read_text().replace("rank: 4, learning_rate: 1e-3", settings))
+    whole = train_only("whole", lambda event: None)
+    train_only("out", kill_in_the_second_point)
+    out = train_only("out", heard.append)
+    trained = [event for event in heard if event.stage == "train" and "step" in event.text]
+    assert trained[0].text.split()[1:6] == ["goes", "on", "after", "step", "2"]
+    assert [event.fraction for event in trained[1:] if not event.final] == pytest.approx([3 / 6, 4 / 6, 5 / 6, 1])
+    assert (out / "cell.json").read_bytes() == (whole / "cell.json").read_bytes()
+    assert [path.name for path in out.parent.iterdir() if path.is_dir()] == ["lora-1"]
 
 
 def test_what_cannot_be_right_is_refused_with_file_line_and_key(project: Path) -> None:
