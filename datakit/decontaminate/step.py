@@ -77,7 +77,7 @@ class DecontaminateStep:
 
     Params: ClassVar[type[DecontaminateParams]] = DecontaminateParams
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["row", "table"]] = "table"
 
     def __init__(self, params: DecontaminateParams, context: StepContext | None = None) -> None:

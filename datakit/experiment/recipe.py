@@ -161,7 +161,7 @@ def _arms(document: Document) -> dict[str, Arm]:
             raise RecipeError(
                 f"arms.{name}: a reward model answers no question, so it cannot be an arm",
                 where=document.where(("arms", name, "objective")),
-                hint="Make it with `datakit train --objective reward`, and give its folder to backend: {ppo: {reward: ...}}",
+                hint="Make it with `datakit train --objective reward`, and give its folder to the backend ppo",
             )
     return arms
 

@@ -110,9 +110,7 @@ class SplitStep:
         Raises:
             StepError: A column is not there, or a split that was asked for would be empty.
         """
-        params = self.params
-        seed = self.context.seed if params.seed is None else params.seed
-        mapped = {ours: theirs for names in self.context.columns.values() for ours, theirs in names.items()}
+        params, seed, mapped = self.params, self.context.seed_of(self.params.seed), self.context.mapped()
         if params.by is not None:
             held, own = held_out(table), _by(table, params.by, mapped)
             sides = ["test" if side == "train" and out else side for side, out in zip(own, held, strict=True)]
