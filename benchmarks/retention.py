@@ -125,12 +125,12 @@ def at_gain(points: list[list[float]], target: float, column: int) -> float:
     return points[0][column] if points[0][1] <= target else math.nan
 
 
-def compared(runs: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """An arm against full at equal gain: mean over seeds with a 95 % t interval."""
+def compared(runs: list[dict[str, Any]], name: str, reference: str) -> dict[str, Any]:
+    """An arm against another at equal gain: mean over seeds with a 95 % t interval."""
     from scipy.stats import t
 
     rows = []
-    for full in (run for run in runs if run["arm"] == "full"):
+    for full in (run for run in runs if run["arm"] == reference):
         other = next(run for run in runs if run["arm"] == name and run["seed"] == full["seed"])
         target = max(min(point[1] for point in run["points"]) for run in (full, other))
         drop = full["points"][0][1] - min(point[1] for point in full["points"])
@@ -138,7 +138,7 @@ def compared(runs: list[dict[str, Any]], name: str) -> dict[str, Any]:
             {
                 "seed": full["seed"],
                 "validation_loss": round(target, 4),
-                "share_of_fulls_drop": round((full["points"][0][1] - target) / drop, 3),
+                "share_of_its_drop": round((full["points"][0][1] - target) / drop, 3),
                 "general_loss": [round(at_gain(run["points"], target, 2), 4) for run in (full, other)],
                 "kl": [round(at_gain(run["points"], target, 3), 4) for run in (full, other)],
             }
@@ -148,7 +148,7 @@ def compared(runs: list[dict[str, Any]], name: str) -> dict[str, Any]:
     spread = math.sqrt(sum((value - mean) ** 2 for value in differences) / (len(rows) - 1))
     half = float(t.ppf(0.975, len(rows) - 1)) * spread / math.sqrt(len(rows))
     interval = [round(mean - half, 4), round(mean + half, 4)]
-    return {"arm": name, "difference": round(mean, 4), "interval": interval, "seeds": rows}
+    return {"arm": name, "against": reference, "difference": round(mean, 4), "interval": interval, "seeds": rows}
 
 
 def main() -> None:
@@ -175,9 +175,10 @@ def main() -> None:
                 write(wanted.output, runs, wanted.seeds)
     write(wanted.output, runs, wanted.seeds)
     for row in read_json(wanted.output)["at_equal_gain"]:
-        shares = [one["share_of_fulls_drop"] for one in row["seeds"]]
+        least = min(one["share_of_its_drop"] for one in row["seeds"])
+        ends = f"[{row['interval'][0]:+.3f}, {row['interval'][1]:+.3f}]"
         print(
-            f"{row['arm']:<20} {row['difference']:+.3f} {row['interval']} at {min(shares):.2f} of full's drop or more"
+            f"{row['arm']:<20} {row['against']:<12} {row['difference']:+.3f} {ends} at {least:.2f} of its drop or more"
         )
 
 
@@ -186,7 +187,12 @@ def write(path: Path, runs: list[dict[str, Any]], seeds: list[int]) -> None:
     whole = [
         name for name in ARMS if all((name, seed) in {(run["arm"], run["seed"]) for run in runs} for seed in seeds)
     ]
-    compare = [compared(runs, name) for name in whole if name != "full"] if "full" in whole and len(seeds) > 1 else []
+    compare = [
+        compared(runs, name, reference)
+        for reference in ("full", "lower rate")
+        for name in whole
+        if len(seeds) > 1 and reference in whole and name not in ("full", reference)
+    ]
     write_json(
         path,
         {

@@ -2,7 +2,21 @@
 
 from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
-from train.events import Event, Finished, Preflight, Progress, Resumed, Started, StepDone, Stopped, Validated, Watched
+from train.events import (
+    Event,
+    Finished,
+    Flat,
+    Packing,
+    Preflight,
+    Progress,
+    Resumed,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+    Watched,
+    step_course,
+)
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
@@ -18,8 +32,10 @@ __all__ = [
     "Event",
     "Every",
     "Finished",
+    "Flat",
     "Kl",
     "OutOfMemory",
+    "Packing",
     "Preflight",
     "Prepared",
     "Probe",
@@ -40,4 +56,5 @@ __all__ = [
     "marked",
     "merge_adapter",
     "prepare",
+    "step_course",
 ]

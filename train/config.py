@@ -20,7 +20,16 @@ __all__ = ["Arm", "Every", "Watching"]
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
-COMPUTING = ("batch_size", "accumulate", "save_every")  # the sum over a step's rows is the same
+# How a step's rows are divided up and what is saved: the sum over the step is the same.
+COMPUTING = (
+    "batch_size",
+    "accumulate",
+    "save_every",
+    "batch_tokens",
+    "packing",
+    "checkpointing",
+    "track",
+)
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
 ADAPTER_OPTIONS = ("rank", "alpha", "dropout", "targets")
 
@@ -97,6 +106,11 @@ class Arm(BaseModel):
         token_mask: Leaves tokens untrained that surprise the start model.
         watch: A look every so many steps at what was forgotten, which may end the training or choose its best state.
         checkpoints: Intermediate states to keep beside the final one: a number, evenly spaced, or ``{every: 50}``.
+        batch_tokens: Tokens that go through the model at once, beside ``batch_size``; the step's rows are the same.
+        packing: Rows one behind the other without padding, none seeing another; ``auto`` does so where a check before
+            the first step finds it exact.
+        checkpointing: Activations are computed again in the backward pass instead of kept: less memory, more time.
+        track: Trackers beside the log, such as ``[tensorboard]``; names come from ``train.callbacks``.
         save_every: Optimizer steps from one saved state of the training to the next, so that a killed one goes on
             from there; none by default, but SIGINT and SIGTERM always save one.
     """
@@ -132,6 +146,10 @@ class Arm(BaseModel):
     watch: Watching | None = None
     checkpoints: Count | Every | None = None
     save_every: Count | None = None
+    batch_tokens: Count | None = None
+    packing: bool | Literal["auto"] = "auto"
+    checkpointing: bool = False
+    track: list[str] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -179,6 +197,7 @@ class Arm(BaseModel):
         """The backend's name and its settings, defaults filled in."""
         return read_choice(self.backend)
 
+    @model_validator(mode="after")
     def _consistent(self) -> Arm:
         if self.turn_weights is not None and self.turns != "all":
             raise ValueError("turn_weights: they need turns: all")

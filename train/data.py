@@ -26,6 +26,7 @@ Collate = Callable[..., Any]
 __all__ = [
     "Batch",
     "Collate",
+    "Documents",
     "Encoded",
     "Stream",
     "batches",
@@ -180,8 +181,23 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class Documents:
+    """Rows that stand one behind the other in one sequence (:mod:`train.packing`).
+
+    Attributes:
+        places: Of every token in its row, (1, tokens).
+        ends: Where the rows begin and end, (rows + 1,), int32.
+        longest: Tokens of the longest row.
+    """
+
+    places: torch.Tensor
+    ends: torch.Tensor
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows side by side, padded at the end to the longest.
+    """Rows side by side, padded at the end to the longest; or one sequence of rows one behind the other.
 
     A causal model never looks ahead, so padding at the end needs no attention mask: no trained token sees it.
 
@@ -190,12 +206,30 @@ class Batch:
         positions: Indices into the flattened (rows * longest) positions whose next token is trained, (trained,).
         targets: Those next tokens, (trained,).
         weights: Of the targets, (trained,); None where each weighs 1.
+        documents: The rows of a packed sequence; None where rows stand side by side.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor | None = None
+    documents: Documents | None = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the model is called with."""
+        if self.documents is None:
+            return {"input_ids": self.ids, "use_cache": False}
+        ends, longest = self.documents.ends, self.documents.longest
+        return {
+            "input_ids": self.ids,
+            "position_ids": self.documents.places,
+            "use_cache": False,
+            "cu_seq_lens_q": ends,
+            "cu_seq_lens_k": ends,
+            "max_length_q": longest,
+            "max_length_k": longest,
+        }
 
     @property
     def weight(self) -> float:
@@ -204,8 +238,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        parts = (self.ids, self.positions, self.targets, self.weights)
-        return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in parts))  # type: ignore[arg-type]
+        weights, documents = self.weights, self.documents
+        if weights is not None:
+            weights = weights.to(device, non_blocking=True)
+        if documents is not None:
+            places, ends = (part.to(device, non_blocking=True) for part in (documents.places, documents.ends))
+            documents = Documents(places, ends, documents.longest)
+        ids, positions, targets = (
+            part.to(device, non_blocking=True) for part in (self.ids, self.positions, self.targets)
+        )
+        return Batch(ids, positions, targets, weights, documents)
 
 
 def collate(rows: Sequence[Row], *, pad: int) -> Batch:
@@ -230,7 +272,13 @@ def collate(rows: Sequence[Row], *, pad: int) -> Batch:
 
 
 def batches(
-    rows: Sequence[Any], *, batch_size: int, pad: int, collate: Collate = collate, overhead: int = PASS_OVERHEAD
+    rows: Sequence[Any],
+    *,
+    batch_size: int,
+    pad: int,
+    collate: Collate = collate,
+    overhead: int = PASS_OVERHEAD,
+    tokens: int | None = None,
 ) -> list[Any]:
     """Rows sorted by length and cut into batches. The loss is a sum, so the cut changes nothing but the time.
 
@@ -240,14 +288,15 @@ def batches(
         pad: Token id to pad with.
         collate: The objective's.
         overhead: See :func:`cut`.
+        tokens: Tokens in a batch at most, padding included, where a single row has no more.
     """
     order = sorted(rows, key=len)
-    sizes = cut([len(row) for row in order], batch_size=batch_size, overhead=overhead)
+    sizes = cut([len(row) for row in order], batch_size=batch_size, overhead=overhead, tokens=tokens)
     ends = list(itertools.accumulate(sizes))
     return [collate(order[end - size : end], pad=pad) for size, end in zip(sizes, ends, strict=True)]
 
 
-def cut(lengths: Sequence[int], *, batch_size: int, overhead: int) -> list[int]:
+def cut(lengths: Sequence[int], *, batch_size: int, overhead: int, tokens: int | None = None) -> list[int]:
     """Sizes of the batches that ascending lengths are cut into so that the least is computed, padding included.
 
     A batch costs its rows times the longest, plus the overhead of a pass; the cheapest cut is found exactly, by
@@ -257,10 +306,12 @@ def cut(lengths: Sequence[int], *, batch_size: int, overhead: int) -> list[int]:
         lengths: Tokens per row, ascending.
         batch_size: Rows in a batch at most.
         overhead: What one more pass through the model costs, in tokens.
+        tokens: Rows times the longest at most, where a single row has no more.
     """
     cost, last = [0], [0]
     for end in range(1, len(lengths) + 1):
-        sizes = range(1, min(batch_size, end) + 1)
+        most = batch_size if tokens is None else min(batch_size, max(1, tokens // lengths[end - 1]))
+        sizes = range(1, min(most, end) + 1)
         best = min(sizes, key=lambda size: (cost[end - size] + size * lengths[end - 1], size))
         cost.append(cost[end - best] + best * lengths[end - 1] + overhead)
         last.append(best)

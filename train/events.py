@@ -8,6 +8,8 @@ from dataclasses import dataclass
 __all__ = [
     "Event",
     "Finished",
+    "Flat",
+    "Packing",
     "Preflight",
     "Progress",
     "Resumed",
@@ -16,6 +18,7 @@ __all__ = [
     "Stopped",
     "Validated",
     "Watched",
+    "step_course",
 ]
 
 
@@ -100,6 +103,9 @@ class StepDone:
         trained_tokens: Trained tokens so far.
         tokens: Tokens that went through the model so far, without padding.
         seconds: Spent training so far.
+        tokens_per_second: Through the model so far, without padding.
+        memory: Bytes: on a GPU the most that was allocated, on the CPU what the process holds now.
+        seconds_left: Of training, at the pace so far.
     """
 
     step: int
@@ -110,6 +116,37 @@ class StepDone:
     trained_tokens: int
     tokens: int
     seconds: float
+    tokens_per_second: float = 0.0
+    memory: int = 0
+    seconds_left: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """The loss has not fallen since the beginning; said once, and the training goes on.
+
+    Attributes:
+        step: Optimizer steps done.
+        first: Mean loss of the first third of them.
+        last: Of the last third.
+    """
+
+    step: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Whether rows are packed.
+
+    Attributes:
+        packed: They stand one behind the other, none seeing another.
+        why: Why not, where they do not.
+    """
+
+    packed: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +196,15 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | Resumed | StepDone | Validated | Watched | Stopped | Finished
+Event = Preflight | Started | Resumed | Packing | StepDone | Flat | Validated | Watched | Stopped | Finished
 Progress = Callable[[Event], None]
+
+
+def step_course(event: StepDone) -> str:
+    """How a step went, for a line of 80 columns: loss, time left, pace, memory."""
+    minutes, seconds = divmod(round(event.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    pace = event.tokens_per_second
+    shown = f"{pace:,.0f}" if pace < 10_000 else f"{pace / 1000:,.0f}k"
+    return f"loss {event.loss:.3f} · {left} left · {shown} tok/s · {event.memory / 1e9:.1f} GB"

@@ -23,16 +23,18 @@ from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
 from train.eventlog import event_log, seeded
-from train.events import Event, Finished, Preflight, Progress, Started
-from train.loop import Probe, Training, computing, memory_errors, run_steps
+from train.events import Event, Finished, Packing, Preflight, Progress, Started
+from train.loop import Probe, Training, computing, memory_errors, recompute, run_steps
 from train.manifest import Course, Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
+from train.packing import chosen_attention
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
 from train.retention.token_mask import without_surprises
 from train.states import States
+from train.tracking import Tracked, tracking
 
 __all__ = ["TrainResult", "fit"]
 
@@ -119,7 +121,8 @@ def fit(
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
         states = States(output, training_key(arm, source), every=arm.save_every)
-        with event_log(log, progress, goes_on=states.step > 0) as report:
+        told = Tracked(output.name, output.parent, arm.training, states.step, offline)
+        with tracking(arm.track, told, progress) as heard, event_log(log, heard, goes_on=states.step > 0) as report:
             lost = len(ready.train.dropped)
             report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
             if arm.chosen_backend[0] != "native":
@@ -201,6 +204,11 @@ def _train(
     stored = getattr(torch, stored_dtype(ready.folder))
     watch = None if arm.watch is None else Watch(arm.watch, output)
     training = _training(arm, objective, ready, model, stream, steps=facts.steps, watch=watch, bfloat16=bfloat16)
+    attention, why = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
+    report(Packing(attention is not None, why))
+    training = replace(training, attention=attention)
+    if arm.checkpointing:
+        recompute(model)
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)

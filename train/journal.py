@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from train.errors import Diverged
-from train.events import Event, StepDone, Validated, Watched
+from train.events import Event, Flat, StepDone, Validated, Watched
+from train.usage import memory_used
 
 if TYPE_CHECKING:
     import torch
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal"]
 
+_FLAT_AFTER, _FLAT_ENTRIES = 0.3, 12  # share of the steps, and losses that have to be known, to say that none fell
+
 
 class Journal:
     """Collects a run's history and reports events.
 
     Args:
         steps: Optimizer steps to come.
-        report: Receives StepDone, Validated and Watched.
+        report: Receives StepDone, Flat, Validated and Watched.
 
     Attributes:
         history: One entry per logging step (step, loss, learning_rate, gradient_norm, trained_tokens, weight) and per
@@ -44,6 +47,7 @@ class Journal:
         self._nll: torch.Tensor | float = 0.0
         self._since, self._weight = 0, 0.0
         self._seconds, self._started = 0.0, math.nan
+        self._looked = False
 
     @property
     def seconds(self) -> float:
@@ -102,7 +106,9 @@ class Journal:
             }
         )
         counts = (self.trained_tokens, self.tokens, self.seconds)
-        self._report(StepDone(step, self._steps, loss, learning_rate, gradient, *counts))
+        pace = (self.tokens / max(self.seconds, 1e-9), memory_used(norm.device), self._left(step))
+        self._report(StepDone(step, self._steps, loss, learning_rate, gradient, *counts, *pace))
+        self._look_at_course(step)
         self._nll, self._since, self._weight = 0.0, 0, 0.0
 
     def validated(self, step: int, loss: float | None, probe: Mapping[str, float]) -> None:
@@ -148,6 +154,22 @@ class Journal:
         entries = [entry for entry in self.history if "loss" in entry and entry["step"] > after]
         weight = sum(entry["weight"] for entry in entries)
         return float(sum(entry["loss"] * entry["weight"] for entry in entries) / weight)
+
+    def _left(self, step: int) -> float:
+        return self.seconds / step * (self._steps - step)
+
+    def _look_at_course(self, step: int) -> None:
+        """Says once, after a share of the steps, that the loss has not fallen."""
+        if self._looked or step < _FLAT_AFTER * self._steps:
+            return
+        losses = [entry["loss"] for entry in self.history if "loss" in entry]
+        self._looked = True
+        third = len(losses) // 3
+        if third < _FLAT_ENTRIES // 3:
+            return
+        first, last = sum(losses[:third]) / third, sum(losses[-third:]) / third
+        if last >= first:
+            self._report(Flat(step, first, last))
 
     def _finite(self, what: str, value: float, step: int, learning_rate: float | None) -> None:
         if math.isfinite(value):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from train.attention import DocumentAttention
 from train.callbacks import Callback, Moment
 from train.callbacks.watch import Watch
 from train.config import Arm
@@ -17,6 +18,7 @@ from train.errors import OutOfMemory
 from train.events import Event, Resumed, Stopped
 from train.journal import Journal
 from train.objectives import Measuring, Objective, Sample
+from train.packing import packed
 from train.retention import Term
 from train.schedules import rate_factor, warmup_steps
 from train.signals import Waiting, waiting_signals
@@ -26,7 +28,17 @@ from train.states import States
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Probe", "Training", "adamw", "computing", "memory_errors", "peak", "run_steps", "validation_loss"]
+__all__ = [
+    "Probe",
+    "Training",
+    "adamw",
+    "computing",
+    "memory_errors",
+    "peak",
+    "recompute",
+    "run_steps",
+    "validation_loss",
+]
 
 Probe = Callable[[Any, int], Mapping[str, float]]
 
@@ -48,6 +60,7 @@ class Training:
         terms: Added to the loss, against forgetting.
         watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
+        attention: Rows are packed and attended to by it; None where they stand side by side.
     """
 
     model: Any
@@ -60,6 +73,7 @@ class Training:
     terms: Sequence[Term] = ()
     watch: Watch | None = None
     bfloat16: bool = False
+    attention: DocumentAttention | None = None
 
 
 def run_steps(
@@ -185,15 +199,23 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     model, objective = training.model, training.objective
     weight = sum(row.weight for row in rows)
     total = torch.zeros((), device=model.device)
-    size, pad = training.arm.batch_size, training.pad
-    for batch in batches(rows, batch_size=size, pad=pad, collate=objective.collate):
-        batch = batch.to(model.device)
-        with computing(model, bfloat16=training.bfloat16):
-            loss = objective.loss(model, batch)
-            terms = [term(model, batch, loss) for term in training.terms]
-        torch.autograd.backward(sum(terms, start=loss.total) / weight)
-        total += loss.total.detach()
+    with training.attention or contextlib.nullcontext():
+        for batch in _batches(training, rows):
+            batch = batch.to(model.device)
+            with computing(model, bfloat16=training.bfloat16):
+                loss = objective.loss(model, batch)
+                terms = [term(model, batch, loss) for term in training.terms]
+            torch.autograd.backward(sum(terms, start=loss.total) / weight)
+            total += loss.total.detach()
     return total
+
+
+def _batches(training: Training, rows: Sequence[Any]) -> list[Any]:
+    arm = training.arm
+    size, tokens = arm.batch_size, arm.batch_tokens
+    if training.attention is not None:
+        return packed(rows, batch_size=size, tokens=tokens)
+    return batches(rows, batch_size=size, pad=training.pad, collate=training.objective.collate, tokens=tokens)
 
 
 def validation_loss(training: Training) -> float | None:
@@ -255,6 +277,15 @@ def computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManage
     import torch
 
     return torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16)
+
+
+def recompute(model: Any) -> None:
+    """Activations of a block are computed again in the backward pass instead of kept."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # its name from transformers 5.2x on
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 @contextlib.contextmanager

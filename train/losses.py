@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from train.chunks import chunked_nll, worth_chunking
 from train.objectives import Loss
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from train.data import Batch
 
-__all__ = ["head_sees_only", "logits_at", "nll"]
+__all__ = ["head_sees_only", "logits_at", "nll", "token_nll"]
 
 
 @contextlib.contextmanager
@@ -46,16 +47,31 @@ def logits_at(model: Any, batch: Batch) -> torch.Tensor:
         batch: On the model's device.
     """
     with head_sees_only(model, batch.positions):
-        logits: torch.Tensor = model(input_ids=batch.ids, use_cache=False).logits
+        logits: torch.Tensor = model(**batch.inputs).logits
     logits = logits.flatten(0, -2)
     if logits.shape[0] != batch.targets.shape[0]:  # a model whose output layer is no module of its own
         logits = logits.index_select(0, batch.positions)
     return logits
 
 
-def nll(model: Any, batch: Batch) -> Loss:
-    """Negative log-likelihood of the batch's trained tokens in nats, summed, float32: - sum of log p(t | before t)."""
+def token_nll(model: Any, batch: Batch) -> torch.Tensor:
+    """Negative log-likelihood of every trained token in nats, float32, (trained,)."""
     from torch.nn import functional
 
+    return functional.cross_entropy(logits_at(model, batch).float(), batch.targets, reduction="none")
+
+
+def nll(model: Any, batch: Batch) -> Loss:
+    """Negative log-likelihood of the batch's trained tokens in nats, summed, float32: - sum of log p(t | before t).
+
+    Over a large vocabulary the logits are computed in chunks (:mod:`train.chunks`) and not kept.
+    """
+    from torch.nn import functional
+
+    head = model.get_output_embeddings()
+    if worth_chunking(head, batch.targets.shape[0]):
+        total = chunked_nll(model, head, batch)
+        if total is not None:
+            return Loss(total)
     logits = logits_at(model, batch)
     return Loss(functional.cross_entropy(logits.float(), batch.targets, reduction="sum"), logits)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["listening", "said"]
 
-_WIDTH = 12
+_WIDTH = 8
 
 
 def said(out: Console, event: Event, last: str) -> str:

@@ -23,14 +23,13 @@ def show_training(console: Console, *, name: str = "train") -> Iterator[Callable
         console: Where to; silent if it is quiet.
         name: Stands at the beginning of every line: the arm.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=14),
+        BarColumn(bar_width=8),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]} · {task.fields[rate]} tokens/s"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[course]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield _Display(console, bar, name)
@@ -73,7 +72,7 @@ class _Display:
             f"{rows['train']:,} rows{replay} · {event.steps:,} steps · {event.trainable_parameters:,} of "
             f"{event.total_parameters:,} parameters · {event.device}, {event.precision}"
         )
-        self._task = self._bar.add_task(f"{self._name:<9}", total=event.steps, loss="-", rate="-")
+        self._task = self._bar.add_task(f"{self._name:<9}", total=event.steps, course="")
 
     def _resumed(self, event: Any) -> None:
         for name in event.damaged:
@@ -87,11 +86,23 @@ class _Display:
         )
 
     def _stepdone(self, event: Any) -> None:
-        rate = f"{event.tokens / max(event.seconds, 1e-9):,.0f}"
-        self._bar.update(self._task, completed=event.step, loss=f"{event.loss:.3f}", rate=rate)
+        from train import step_course
+
+        course = step_course(event)
+        self._bar.update(self._task, completed=event.step, course=course)
         if not self._console.is_terminal and time.monotonic() - self._last >= _LINE_EVERY:
             self._last = time.monotonic()
-            self._print(f"step {event.step:,} of {event.steps:,} · loss {event.loss:.4f} · {rate} tokens/s")
+            self._print(f"step {event.step:,} of {event.steps:,} · {course}")
+
+    def _flat(self, event: Any) -> None:
+        self._print(
+            f"step {event.step:,} · the loss has not fallen: {event.first:.3f} at first, {event.last:.3f} now; "
+            "is learning_rate too low, or much too high?"
+        )
+
+    def _packing(self, event: Any) -> None:
+        if not event.packed and event.why != "packing: false":
+            self._print(f"rows are not packed: {event.why}")
 
     def _validated(self, event: Any) -> None:
         parts = [] if event.loss is None else [f"validation loss {event.loss:.4f}"]

@@ -19,7 +19,7 @@ from datakit.experiment.probe import suite_probe
 from datakit.experiment.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
-    from train import Arm, Resumed, Stopped
+    from train import Arm, Flat, Resumed, Stopped
     from train import Event as TrainEvent
 
 __all__ = ["Cell", "Trained", "cell_keys", "cells", "general_files", "is_trained", "train_cell"]
@@ -113,14 +113,14 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> None:
-    from train import Preflight, Resumed, StepDone, Stopped, Watched, fit
+    from train import Flat, Preflight, Resumed, StepDone, Stopped, Watched, fit, step_course
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
-            text = f"{cell.name:<12} step {event.step} of {event.steps} · loss {event.loss:.3f}"
+            text = f"{cell.name} {event.step}/{event.steps} · {step_course(event)}"
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
-        elif isinstance(event, Resumed | Stopped):
-            for line in _interruption(event):
+        elif isinstance(event, Resumed | Stopped | Flat):
+            for line in _remark(event):
                 listen(Event("train", cell.name, f"{cell.name:<12} {line}"))
         elif isinstance(event, Watched):
             why = f"ended after step {event.step}: {event.why} · " if event.why else ""
@@ -144,9 +144,11 @@ def _fit(
     )
 
 
-def _interruption(event: Resumed | Stopped) -> list[str]:
-    from train import Stopped
+def _remark(event: Resumed | Stopped | Flat) -> list[str]:
+    from train import Flat, Stopped
 
+    if isinstance(event, Flat):
+        return [f"the loss has not fallen by step {event.step}: {event.first:.3f} at first, {event.last:.3f} now"]
     if isinstance(event, Stopped):
         return [f"{event.signal}: stopped after step {event.step} of {event.steps}; the same command goes on"]
     lines = [f"the saved state {name} is damaged and not used" for name in event.damaged]

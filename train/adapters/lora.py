@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from train.adapters import Default
+from train.adapters.targets import target_modules
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Lora:
             r=arm.rank,
             lora_alpha=arm.alpha,
             lora_dropout=arm.dropout,
-            target_modules=arm.targets,
+            target_modules=target_modules(model, arm.targets),
             task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,  # none for an encoder
         )
         try:

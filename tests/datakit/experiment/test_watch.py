@@ -9,8 +9,11 @@ import pytest
 
 from datakit.core.errors import DatakitError
 from datakit.core.storage import read_json
+from datakit.experiment.probe import suite_probe
+from datakit.experiment.recipe import read_recipe
 from datakit.experiment.run import run
-from datakit.pocket import write_task
+from datakit.pocket import model_path, write_task
+from train import Arm, Watching
 
 RECIPE = """\
 data:
@@ -48,8 +51,11 @@ def test_a_run_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_without_a_suite_there_is_nothing_to_ask(tmp_path: Path) -> None:
-    write_task(tmp_path, seed=3, rows=80)
-    recipe = tmp_path / "watched.yaml"
-    recipe.write_text(RECIPE.replace("suite: SUITE, limit: 10", "suite: null"))
+    path = tmp_path / "watched.yaml"
+    path.write_text(RECIPE.replace("suite: SUITE, limit: 10", "suite: null").replace("pocket", str(model_path())))
+    recipe = read_recipe(path)
     with pytest.raises(DatakitError, match="the recipe has none"):
-        run(recipe, output=tmp_path / "out")
+        suite_probe(recipe, recipe.arms["full"], model_path())
+    alone = recipe.arms["full"].model_copy(update={"watch": Watching(every=2, items=0)})
+    assert suite_probe(recipe, alone, model_path()) is None
+    assert suite_probe(recipe, Arm(), model_path()) is None
