@@ -98,7 +98,7 @@ def _measure_training(
                 total.preview = event.rows
 
         planned = arm.grid()
-        short = planned[0].model_copy(update={"steps": _STEPS, "epochs": None, "backend": "native", "save_every": None})
+        short = _short(planned[0])
         output = scratch / name
         result = fit(
             short,
@@ -121,6 +121,21 @@ def _measure_training(
         shutil.rmtree(output)
     total.memory = total.memory or _resident_peak()
     return total
+
+
+def _short(arm: Arm) -> Arm:
+    """A few steps of an arm, watched by nobody, with a few texts where it replays its own."""
+    replay = arm.replay and arm.replay.model_copy(update={"rows": _ITEMS})
+    return arm.model_copy(
+        update={
+            "steps": _STEPS,
+            "epochs": None,
+            "watch": None,
+            "replay": replay,
+            "backend": "native",
+            "save_every": None,
+        }
+    )
 
 
 def _resident_peak() -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from datakit.core.errors import DatakitError
 from datakit.core.storage import read_json
+from datakit.experiment.plan import check
 from datakit.experiment.probe import suite_probe
 from datakit.experiment.recipe import read_recipe
 from datakit.experiment.run import run
@@ -36,6 +37,7 @@ def test_a_run_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     write_task(tmp_path, seed=3, rows=80)
     recipe = tmp_path / "watched.yaml"
     recipe.write_text(RECIPE.replace("SUITE", "pocket"))
+    assert check(read_recipe(recipe)).train_seconds > 0
     run(recipe, output=tmp_path / "out")
     record = read_json(tmp_path / "out" / "models" / "full-1" / "train.json")
     asked = [entry for entry in record["history"] if "forgetting" in entry]
