@@ -36,14 +36,20 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def event_log(path: Path, progress: Progress | None, *, goes_on: bool = False) -> Iterator[Callable[[Event], None]]:
+def event_log(
+    path: Path, progress: Progress | None, *, goes_on: bool = False, silent: bool = False
+) -> Iterator[Callable[[Event], None]]:
     """Writes every event as a line, but no training text; hands it to ``progress`` too.
 
     Args:
         path: Of the log.
         progress: Hears every event.
         goes_on: The log of a training that goes on is written on, not anew.
+        silent: Nothing is written or told: another process does.
     """
+    if silent:
+        yield lambda event: None
+        return
     with contextlib.ExitStack() as stack:
         streams: list[TextIO] = []
 

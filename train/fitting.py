@@ -28,6 +28,7 @@ from train.loop import Probe, Training, computing, memory_errors, recompute, run
 from train.manifest import Course, Facts, Source, data_digest, training_key
 from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
 from train.packing import chosen_attention
+from train.parallel import Group, check_together, joined
 from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
@@ -116,20 +117,25 @@ def fit(
     check_output(output)
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
-    with memory_errors(arm), seeded(seed):
+    with joined() as group, memory_errors(arm), seeded(seed):
+        check_together(arm, group, probe=probe is not None)
         replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
-        states = States(output, training_key(arm, source), every=arm.save_every)
-        told = Tracked(output.name, output.parent, arm.training, states.step, offline)
-        with tracking(arm.track, told, progress) as heard, event_log(log, heard, goes_on=states.step > 0) as report:
+        states = None if group.together else States(output, training_key(arm, source), every=arm.save_every)
+        done, silent = 0 if states is None else states.step, group.rank > 0
+        told = Tracked(output.name, output.parent, arm.training, done, offline)
+        with (
+            tracking(() if silent else arm.track, told, progress) as heard,
+            event_log(log, heard, goes_on=done > 0, silent=silent) as report,
+        ):
             lost = len(ready.train.dropped)
             report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
             if arm.chosen_backend[0] != "native":
                 if probe is not None:
                     raise TrainError("a probe looks at our own loop; this arm has another backend")
                 return _hand_over(arm, ready, source, output, log, imports or Path(), report=report)
-            return _train(arm, ready, source, output, log, states=states, probe=probe, report=report)
+            return _train(arm, ready, source, output, log, group, states=states, probe=probe, report=report)
 
 
 def _hand_over(
@@ -186,8 +192,9 @@ def _train(
     source: Source,
     output: Path,
     log: Path,
+    group: Group,
     *,
-    states: States,
+    states: States | None,
     probe: Probe | None,
     report: Callable[[Event], None],
 ) -> TrainResult:
@@ -203,20 +210,30 @@ def _train(
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
     watch = None if arm.watch is None else Watch(arm.watch, output)
-    training = _training(arm, objective, ready, model, stream, steps=facts.steps, watch=watch, bfloat16=bfloat16)
+    training = _training(
+        arm, objective, ready, model, stream, steps=facts.steps, watch=watch, bfloat16=bfloat16, group=group
+    )
     attention, why = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
     report(Packing(attention is not None, why))
     training = replace(training, attention=attention)
     if arm.checkpointing:
         recompute(model)
+    group.shard(model)  # last: what is tried on the model before is tried on a whole one
 
     def write(folder: Path) -> None:
         write_weights(model, adapter, base=ready.folder, folder=folder, stops=facts.stop_tokens, dtype=stored)
 
     wanted = kept_steps(arm.checkpoints, facts.steps)
-    keeping = Keeper(output, wanted, write, done=states.step, lasting=lambda: states.step > 0)
+    done = 0 if states is None else states.step
+    keeping = Keeper(output, wanted, write, done=done, lasting=lambda: states is not None and states.step > 0)
     with watch or contextlib.nullcontext(), keeping as keeper:
         journal = run_steps(training, probe=probe, callbacks=[keeper], states=states, report=report)
+        if group.together:
+            trained = group.gather(model)
+            if group.rank:
+                return _result(output, facts, journal)
+            model = _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
+            model.load_state_dict(trained, strict=False)
         check_changed(before, model)
         save(
             model,
@@ -229,7 +246,8 @@ def _train(
             dtype=stored,
             checkpoints=keeper.folder,
         )
-    states.remove()
+    if states is not None:
+        states.remove()
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return _result(output, facts, journal)
 
@@ -286,6 +304,7 @@ def _training(
     steps: int,
     watch: Watch | None,
     bfloat16: bool,
+    group: Group,
 ) -> Training:
     import torch
 
@@ -305,6 +324,7 @@ def _training(
         terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
         watch=watch,
         bfloat16=bfloat16,
+        group=group,
     )
 
 

@@ -19,6 +19,7 @@ from train.events import Event, Resumed, Stopped
 from train.journal import Journal
 from train.objectives import Measuring, Objective, Sample
 from train.packing import packed
+from train.parallel import ALONE, Group
 from train.retention import Term
 from train.schedules import rate_factor, warmup_steps
 from train.signals import Waiting, waiting_signals
@@ -61,6 +62,7 @@ class Training:
         watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
         attention: Rows are packed and attended to by it; None where they stand side by side.
+        group: The processes that train together.
     """
 
     model: Any
@@ -74,6 +76,7 @@ class Training:
     watch: Watch | None = None
     bfloat16: bool = False
     attention: DocumentAttention | None = None
+    group: Group = ALONE
 
 
 def run_steps(
@@ -120,7 +123,7 @@ def run_steps(
         for step, rows in enumerate(itertools.islice(training.stream.after(done), left), start=done + 1):
             rate = _set_rate(optimizer, arm, step, steps=steps, warmup=warmup)
             total = _backward(training, rows)
-            norm = clip_grad_norm_(parameters, arm.clip or math.inf)
+            norm = training.group.whole(clip_grad_norm_(parameters, arm.clip or math.inf))
             journal.count(rows, total)
             due = [callback for callback in callbacks if callback.due(step)]
             saves = states if states and (signal.number is not None or states.due(step, steps)) else None
@@ -196,23 +199,23 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     """
     import torch
 
-    model, objective = training.model, training.objective
+    model, objective, group = training.model, training.objective, training.group
     weight = sum(row.weight for row in rows)
     total = torch.zeros((), device=model.device)
     with training.attention or contextlib.nullcontext():
-        for batch in _batches(training, rows):
+        for batch, counts in group.share(_batches(training, rows)):
             batch = batch.to(model.device)
             with computing(model, bfloat16=training.bfloat16):
                 loss = objective.loss(model, batch)
                 terms = [term(model, batch, loss) for term in training.terms]
-            torch.autograd.backward(sum(terms, start=loss.total) / weight)
-            total += loss.total.detach()
-    return total
+            torch.autograd.backward(sum(terms, start=loss.total) * counts / weight)
+            total += loss.total.detach() * (counts / group.size)
+    return group.total(total)
 
 
 def _batches(training: Training, rows: Sequence[Any]) -> list[Any]:
     arm = training.arm
-    size, tokens = arm.batch_size, arm.batch_tokens
+    size, tokens = training.group.rows_at_once(arm.batch_size, len(rows)), arm.batch_tokens
     if training.attention is not None:
         return packed(rows, batch_size=size, tokens=tokens)
     return batches(rows, batch_size=size, pad=training.pad, collate=training.objective.collate, tokens=tokens)
@@ -225,12 +228,13 @@ def validation_loss(training: Training) -> float | None:
     if not training.validation:
         return None
     model, objective = training.model, training.objective
-    total, weight = torch.zeros((), dtype=torch.float64, device=model.device), 0.0
-    with torch.inference_mode(), computing(model, bfloat16=training.bfloat16):
-        for batch in training.validation:
-            total += objective.loss(model, batch.to(model.device)).total.double()
-            weight += batch.weight
-    return float(total) / weight
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    group = training.group
+    with torch.no_grad(), computing(model, bfloat16=training.bfloat16):
+        for batch, counts in group.share(training.validation):
+            total += objective.loss(model, batch.to(model.device)).total.double() * (counts / group.size)
+    weight = float(sum(batch.weight for batch in training.validation))
+    return float(group.total(total)) / weight
 
 
 def _validate(training: Training, journal: Journal, *, step: int, probe: Probe | None) -> None:

@@ -7,11 +7,14 @@ import io
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
 from datakit.cli.commands import COMMANDS, GROUPS
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["LazyGroup", "main", "root"]
 
@@ -20,13 +23,14 @@ class LazyGroup(click.Group):
     """Knows every command's name and one-line help without importing any of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the help page."""
-        return list(COMMANDS)
+        """Names in the order of the help page, those of installed plugins last."""
+        return [*COMMANDS, *_plugins()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports the one command that is called."""
         if cmd_name not in COMMANDS:
-            return None
+            found = _plugins().get(cmd_name)
+            return None if found is None else cast("click.Command", found.load())
         import importlib
 
         command: click.Command = importlib.import_module(f"datakit.cli.{COMMANDS[cmd_name].module}").command
@@ -36,10 +40,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Adds the nearest name to click's message."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and args[0] not in _plugins():
             from datakit.core.registry import suggest
 
-            ctx.fail(f"No such command '{args[0]}'. {suggest(args[0], list(COMMANDS))}")
+            ctx.fail(f"No such command '{args[0]}'. {suggest(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -48,6 +52,21 @@ class LazyGroup(click.Group):
             rows = [(name, command.help) for name, command in COMMANDS.items() if command.group == group]
             with formatter.section(group):
                 formatter.write_dl(rows)
+        if plugins := _plugins():
+            with formatter.section("Plugins"):
+                formatter.write_dl([(name, f"Of {_origin(plugin)}.") for name, plugin in plugins.items()])
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    """Commands of installed packages by name; none is imported, and none replaces one of ours."""
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group="datakit.commands")}
+    return {name: found[name] for name in sorted(found) if name not in COMMANDS}
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +39,7 @@ __all__ = ["command"]
 @click.option("--system", help="System prompt of every conversation that has none.")
 @click.option("--thinking", is_flag=True, help="Passed to chat templates that know it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Data order, initialisation, dropout.")
+@click.option("--processes", type=click.IntRange(1), help="Train with so many: one for each GPU.  [default: 1]")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print train.json on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -51,6 +55,7 @@ def command(
     system: str | None,
     thinking: bool,
     seed: int,
+    processes: int | None,
     offline: bool,
     as_json: bool,
     quiet: bool,
@@ -77,6 +82,10 @@ def command(
     from datakit.core.require import own_package
     from datakit.core.storage import read_json
 
+    if (processes or 1) > 1 and "WORLD_SIZE" not in os.environ:
+        sys.exit(_launched(processes or 1))
+    others = int(os.environ.get("RANK", "0")) > 0  # the first process speaks
+    quiet, as_json = quiet or others, as_json and not others
     train = own_package("train")
     given = {key: value for key, value in settings.items() if value is not None}
     if replay is not None:
@@ -100,6 +109,12 @@ def command(
     screen.print(f"{'model':<9} {result.folder}", markup=False, soft_wrap=True)
     if as_json:
         print_json(read_json(result.folder / "train.json"))
+
+
+def _launched(processes: int) -> int:
+    """The same command in so many processes, as torchrun starts them; their exit code."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.run([*command, "-m", "datakit", *sys.argv[1:]]).returncode
 
 
 def _arm(train: Any, given: dict[str, Any]) -> Any:

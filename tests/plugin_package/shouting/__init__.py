@@ -1,0 +1,1 @@
+"""A plugin that registers at every extension point."""
