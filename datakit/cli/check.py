@@ -64,6 +64,10 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
         say("memory" if number == 0 else "", f"{arm}: about {_bytes(peak)} for training, {_bytes(free)} are free")
     say("", f"{_bytes(plan.peak_memory)} at most while measuring · disk {_bytes(plan.disk)}")
     say("network", _network(plan.needs))
+    if plan.judged is not None:
+        say(
+            "judge", f"up to {plan.judged[0]:,} answers go to {plan.judged[1]}; a few of the base's went there just now"
+        )
     if plan.unchanged_passes is not None:
         say("gate", f"an unchanged model passes with a chance of {plan.unchanged_passes:.0%}")
     for number, (key, value, reason) in enumerate(plan.defaults):

@@ -53,6 +53,7 @@ class Plan:
         needs: What comes from the hub or the package index, and whether it was here before.
         estimates: Arm, bytes that its training takes at most beside what is loaded already, and bytes that are free.
         checks: What was checked before and in the measured steps: arm, name of the check, whether it passed, words.
+        judged: Answers that will go to the judge at most, and where it is; None without one.
     """
 
     built: BuildResult
@@ -67,6 +68,7 @@ class Plan:
     needs: Sequence[Need] = ()
     checks: Sequence[tuple[str, str, bool, str]] = ()
     estimates: Sequence[tuple[str, int, int]] = ()
+    judged: tuple[int, str] | None = None
 
 
 @dataclass(slots=True)
@@ -203,6 +205,20 @@ def _defaults(recipe: Recipe) -> list[tuple[str, str, str]]:
     return rows
 
 
+def _judged(recipe: Recipe, places: Sequence[Layout], models: int) -> tuple[int, str] | None:
+    """The test rows' written answers, of every model in the report."""
+    from datakit.core.storage import read_table
+
+    judge = recipe.evaluate.judge
+    if judge is None:
+        return None
+    choices = [
+        one for place in places for path in place.split("test") for one in read_table(path)["choices"].to_pylist()
+    ]
+    beside = len(recipe.evaluate.others()) + bool(recipe.evaluate.shots)
+    return sum(not one for one in choices) * (models + beside), f"{judge.model} at {judge.url}"
+
+
 def check(recipe: Recipe) -> Plan:
     """Builds the data in a temporary folder, trains a few steps of each arm, evaluates a few items, and tells.
 
@@ -255,4 +271,5 @@ def _check(recipe: Recipe) -> Plan:
             needs=wants,
             checks=measured.checks,
             estimates=measured.estimates,
+            judged=_judged(recipe, [place for _, place in parts], models),
         )
