@@ -39,7 +39,19 @@ BACKENDS = Registry(
 
 #: Settings of an arm that every backend follows: they shape the rows it is handed, or say how long it trains.
 LENGTH = frozenset(
-    {"objective", "adapter", "backend", "epochs", "steps", "batch_size", "accumulate", "max_length", "replay", "turns"}
+    {
+        "objective",
+        "adapter",
+        "backend",
+        "epochs",
+        "steps",
+        "batch_size",
+        "accumulate",
+        "max_length",
+        "replay",
+        "track",
+        "turns",
+    }
 )
 
 
