@@ -241,6 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--models", default="pocket,stories260K,llama 60M")
+    parser.add_argument("--tasks", default="", help="only these, separated by ; (the other rows stay as they are)")
     parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
     import logging
@@ -251,11 +252,16 @@ def main() -> None:
     disable_progress_bar()
     torch.set_num_threads(THREADS)
     known = models(args.data)
-    table: dict[str, Any] = {}
+    results = ROOT / "benchmarks/results/eval_speed.json"
+    before = json.loads(results.read_text()) if results.exists() else {}
+    table: dict[str, Any] = dict(before.get("tasks", {}))
+    chosen = {one.strip() for one in args.tasks.split(";")} - {""}
     for name in args.models.split(","):
         make, count = known[name]
         model, tokenizer = make()
         for task, (items, bar) in tasks(args.data, count).items():
+            if chosen and task not in chosen:
+                continue
             row = compare(model, tokenizer, items, args.repeats) | {"bar": bar}
             table[f"{name}: {task}"] = row
             print(
@@ -265,10 +271,10 @@ def main() -> None:
                 f"off {row['largest_difference_in_tolerances']:.2f}  {row['same_argmax']}",
                 flush=True,
             )
-    swapped = adapters(args.data, 20)
+    swapped = before.get("adapters") if chosen else adapters(args.data, 20)
     print(swapped)
     write_json(
-        ROOT / "benchmarks/results/eval_speed.json",
+        results,
         {
             "command": "python benchmarks/eval_speed.py",
             "versions": {one: version(one) for one in ("lm_eval", "torch", "transformers", "peft")},

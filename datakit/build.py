@@ -19,19 +19,22 @@ from typing import Any
 import pyarrow as pa
 
 from datakit.cache import Cache, Joined, Kept, private_folder
-from datakit.core.errors import RecipeError, StepError
+from datakit.core.errors import StepError
 from datakit.core.example import SCHEMA
 from datakit.core.hashing import json_digest
 from datakit.core.hub import local_first
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
+from datakit.core.workers import Workers
 from datakit.dropped import DroppedRows
-from datakit.export import CardFacts, CardSource, CardStep, check_content, data_card, write_dataset
-from datakit.folder import claim, own_version, write_manifest
+from datakit.export import check_content, data_card, write_dataset
+from datakit.folder import claim, write_manifest
 from datakit.ledger import StepCount, count_step
+from datakit.limited import LimitedStep, only_of
 from datakit.mixing import by_split
-from datakit.recipe import DataRecipe, check_steps, read_data_recipe
+from datakit.plan import BuildPlan, plan_build
+from datakit.recipe import DataRecipe
 from datakit.redactor import Redactor
 from datakit.sources import label_names, open_source
 from datakit.templates.install import bring_templates
@@ -83,6 +86,7 @@ def build(
     progress: Progress | None = None,
     confirm: Callable[[str], bool] | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    workers: int = 1,
 ) -> BuildResult:
     """Builds the dataset a recipe describes.
 
@@ -98,6 +102,7 @@ def build(
         progress: Called with the counts of each source and step when it is done.
         confirm: Asks a person before a step spends money; without it, more than a little is refused.
         tell: Hears how far a long step is.
+        workers: Processes for the steps ``pii``, ``language``, ``quality`` and ``filter``; the same bytes come out.
 
     Raises:
         RecipeError: The recipe cannot be right.
@@ -106,52 +111,20 @@ def build(
         DiskFull: No space; what is there stays whole, and the same call goes on.
         UsageError: ``output`` holds a ``data`` folder that no build wrote.
     """
-    if isinstance(recipe, DataRecipe):
-        plan = _Plan(recipe, check_steps(recipe), folder or Path(), name or "data", seed or 0, offline, None)
-    else:
-        plan = _planned(Path(recipe), seed, folder, name, offline)
+    plan = plan_build(recipe, seed=seed, folder=folder, name=name, offline=offline)
     output, hub = Path(output), hub or plan.hub
     claim(output, recipe=plan.text)
     build = _Build(plan, output, dict(resources), progress)
     build.confirm, build.tell = confirm, tell
     bring_templates(hub)
-    with local_first(hub):
+    with local_first(hub), Workers(workers) as build.workers:
         return build.run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    recipe: DataRecipe
-    steps: list[tuple[Any, Params]]
-    folder: Path
-    name: str
-    seed: int
-    offline: bool
-    text: str | None
-    hub: Path | None = None
-
-
-def _planned(path: Path, seed: int | None, folder: Path | None, name: str | None, offline: bool) -> _Plan:
-    recipe, document = read_data_recipe(path)
-    seeds = document.value.get("seeds", [0])
-    if not isinstance(seeds, list) or not seeds or not all(type(item) is int for item in seeds):
-        raise RecipeError("seeds is a list of whole numbers", where=document.where(["seeds"]))
-    return _Plan(
-        recipe,
-        check_steps(recipe),
-        folder or path.parent,
-        name or str(document.value.get("name") or path.stem),
-        seeds[0] if seed is None else seed,
-        offline or document.value.get("network") == "never",
-        path.read_text(encoding="utf-8"),
-        (folder or path.parent) / str(document.value["hub"]) if document.value.get("hub") else None,
-    )
 
 
 class _Build:
     """One build: the state that passes from step to step."""
 
-    def __init__(self, plan: _Plan, output: Path, resources: dict[str, Path], progress: Progress | None) -> None:
+    def __init__(self, plan: BuildPlan, output: Path, resources: dict[str, Path], progress: Progress | None) -> None:
         self.plan, self.output, self.resources = plan, output, resources
         self.progress = progress or (lambda count: None)
         self.private = private_folder(output / "private")
@@ -163,6 +136,7 @@ class _Build:
         self.counts: list[StepCount] = []
         self.notes: list[tuple[str, str]] = []
         self.documents: dict[str, str] = {}
+        self.workers = Workers()
         self.confirm: Callable[[str], bool] | None = None
         self.tell: Callable[[str], None] = lambda text: None
         self.ledgers: list[tuple[str, pa.Table]] = []
@@ -191,8 +165,18 @@ class _Build:
             redact=Redactor,
             confirm=self.confirm,
             tell=self.tell,
+            workers=self.workers,
         )
-        return [step(params, context) for step, params in self.plan.steps[start:]]
+        made: list[Any] = []
+        for (step, params), spec in list(zip(self.plan.steps, self.plan.recipe.steps, strict=True))[start:]:
+            if spec.sources is None:
+                made.append(step(params, context))
+            else:
+                made.append(LimitedStep(step(params, only_of(context, spec.sources)), spec.sources))
+        for number, instance in enumerate(made):
+            if hasattr(instance, "after"):
+                instance.after(made[:number])
+        return made
 
     def _relabel(self) -> bool:
         """Takes label names from the rows where personal data in them was replaced; whether any was."""
@@ -307,7 +291,7 @@ class _Build:
         check_content(table)
         splits = by_split(table)
         others = {name: stream.table() for name, stream in self.streams.items() if name != _TRAIN}
-        facts = self._card_facts(others)
+        facts = self.plan.card_facts(self.sources, self.counts, self.notes, others)
         data = self.output / "data"
         replay = write_dataset(
             data, splits, replay=others, card=lambda *written: data_card(facts, *written), documents=self.documents
@@ -315,7 +299,7 @@ class _Build:
         with atomic_directory(self.output / "ledger") as temporary:
             for index, (name, ledger) in enumerate(self.ledgers):
                 write_table(temporary / f"{index:02d}-{name}.parquet", ledger.combine_chunks())
-        self._write_contamination()
+        self._write_contamination([splits.get("train", table.slice(0, 0)), *others.values()])
         self.dropped.write(self.output, self.private, raw_before=self._last_pii())
         sizes = {name: rows.num_rows for name, rows in splits.items() if rows.num_rows}
         if self.plan.text is not None:
@@ -327,45 +311,19 @@ class _Build:
                 file.unlink()
         return BuildResult(data, sizes, self.counts, self.labels, replay, self.notes)
 
-    def _write_contamination(self) -> None:
-        """Which benchmark items stand in which rows, for reports with and without them."""
+    def _write_contamination(self, trained: list[pa.Table]) -> None:
+        """Which benchmark items stand in which rows, for reports with and without those that are trained on."""
         path = self.output / "contamination.parquet"
         path.unlink(missing_ok=True)
         ledgers = [ledger for name, ledger in self.ledgers if name == "decontaminate"]
         if ledgers:
             from datakit.decontaminate.step import contamination_table
 
-            write_table(path, contamination_table(ledgers))
+            write_table(path, contamination_table(ledgers, trained))
 
     def _last_pii(self) -> int:
         """Number of the last ledger whose rows are raw: those before and of the ``pii`` step; 0 without one."""
         return max((number for number, (name, _) in enumerate(self.ledgers) if name == "pii"), default=0)
-
-    def _card_facts(self, others: Mapping[str, pa.Table]) -> CardFacts:
-        recipe = self.plan.recipe
-        return CardFacts(
-            name=self.plan.name,
-            sources=[
-                CardSource(
-                    name,
-                    facts["use"],
-                    [file["name"] for file in facts["files"]],
-                    rows=facts["rows"],
-                    private=facts["private"],
-                    license=recipe.sources[name].license or recipe.license,
-                )
-                for name, facts in self.sources.items()
-            ],
-            steps=[CardStep(count.name, count.rows_in, count.rows_out, count.sentence()) for count in self.counts],
-            notes=self.notes,
-            replay={name: table.num_rows for name, table in others.items()},
-            license=recipe.license,
-            language=(recipe.language,) if isinstance(recipe.language, str) else recipe.language or (),
-            has_pii=any(step.name == "pii" for step, _ in self.plan.steps),
-            has_decontamination=any(step.name == "decontaminate" for step, _ in self.plan.steps),
-            seed=self.plan.seed,
-            version=own_version(),
-        )
 
     def _facts(self, splits: Mapping[str, int]) -> dict[str, Any]:
         """What the manifest says under ``data``."""

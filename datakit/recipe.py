@@ -13,6 +13,7 @@ from datakit.core.errors import DatakitError, NewerFormat, RecipeError
 from datakit.core.registry import Registry, suggest
 from datakit.core.step import Params
 from datakit.core.yaml import Document, load_yaml
+from datakit.limited import WHOLE
 from datakit.sources.spec import Labels, SourceSpec
 
 __all__ = [
@@ -59,34 +60,49 @@ STEPS = Registry(
 )
 """Step classes: ``StepClass(params, context)`` with ``Params``, name, version and kind on the class."""
 
-_ONCE = ("label", "mix", "pii", "split", "template")
+_ONCE = ("mix", "pii", "split", "template")
 
 
 class StepSpec(BaseModel):
-    """One entry of ``data.steps``: ``- dedup: {threshold: 0.8}``, or ``- dedup`` for its defaults."""
+    """One entry of ``data.steps``: ``- dedup: {threshold: 0.8}``, or ``- dedup`` for its defaults.
+
+    Attributes:
+        name: Of the step.
+        params: Its parameters.
+        sources: Written among the parameters: the step looks at the rows of these sources only.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     params: dict[str, Any] = Field(default_factory=dict)
+    sources: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="before")
     @classmethod
     def _one_key(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, Mapping) and isinstance(value.get("name"), str) and set(value) <= {"name", "params"}:
+        if (
+            isinstance(value, Mapping)
+            and isinstance(value.get("name"), str)
+            and set(value) <= {"name", "params", "sources"}
+        ):
             return value
         if isinstance(value, Mapping) and len(value) == 1:
             name, params = next(iter(value.items()))
             if params is None or isinstance(params, Mapping):
-                return {"name": str(name), "params": dict(params or {})}
+                params = dict(params or {})
+                sources = params.pop("sources", None)
+                sources = [sources] if isinstance(sources, str) else sources
+                return {"name": str(name), "params": params, "sources": sources}
             raise ValueError(f"the parameters of '{name}' are no mapping; write {name}: {{key: value}}")
         raise ValueError("a step is one name with its parameters, such as dedup: {threshold: 0.8}")
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
-        return {self.name: self.params}
+        limit = {} if self.sources is None else {"sources": list(self.sources)}
+        return {self.name: {**self.params, **limit}}
 
     def load(self) -> tuple[Any, Params]:
         """The step's class and its checked parameters.
@@ -135,11 +151,12 @@ def check_steps(recipe: DataRecipe) -> list[tuple[Any, Params]]:
     Raises:
         RecipeError: ``where`` is the key path below ``data``; :func:`read_data_recipe` adds file and line.
     """
-    return [loaded for _, loaded in _checked_steps(recipe.steps, None)]
+    return [loaded for _, loaded in _checked_steps(recipe, None)]
 
 
-def _checked_steps(steps: Sequence[StepSpec], document: Document | None) -> list[tuple[StepSpec, tuple[Any, Params]]]:
+def _checked_steps(recipe: DataRecipe, document: Document | None) -> list[tuple[StepSpec, tuple[Any, Params]]]:
     found: list[tuple[StepSpec, tuple[Any, Params]]] = []
+    steps = recipe.steps
     names = [step.name for step in steps]
     for index, spec in enumerate(steps):
         keys: list[str | int] = ["data", "steps", index]
@@ -150,6 +167,10 @@ def _checked_steps(steps: Sequence[StepSpec], document: Document | None) -> list
             raise recipe_error(error, document, [*keys, spec.name], model) from None
         except DatakitError as error:
             raise RecipeError(error.message, where=_where(document, keys), hint=error.hint) from None
+        unknown = next((name for name in spec.sources or () if name not in recipe.sources), None)
+        if unknown is not None:
+            where, known = _where(document, [*keys, spec.name, "sources"]), list(recipe.sources)
+            raise RecipeError(f"no source '{unknown}'", where=where, hint=suggest(unknown, known))
         if (wrong := _impossible(spec, params, names, index, found)) is not None:
             raise RecipeError(wrong, where=_where(document, [*keys, spec.name]))
         found.append((spec, (step, params)))
@@ -160,7 +181,9 @@ def _impossible(
     spec: StepSpec, params: Params, names: list[str], index: int, before: list[tuple[StepSpec, Any]]
 ) -> str | None:
     """Why a recipe with this step at this place cannot be right."""
-    if spec.name in names[:index] and (spec.name in _ONCE or any(spec == earlier for earlier, _ in before)):
+    if spec.sources is not None and spec.name in WHOLE:
+        return f"the step '{spec.name}' is for the rows of all sources"
+    if any(_again(spec, earlier) for earlier, _ in before):
         return f"the step '{spec.name}' stands there twice"
     later = names[index + 1 :]
     if spec.name == "template" and "split" in later and _is_few_shot(params):
@@ -177,6 +200,15 @@ def _impossible(
         step = sorted(early)[0]
         return f"label after {step} could put gold rows into the training split; put label before {step}"
     return None
+
+
+def _again(spec: StepSpec, earlier: StepSpec) -> bool:
+    """Whether a step would do its work on rows where it is done."""
+    if spec.name != earlier.name:
+        return False
+    if spec.name not in _ONCE:
+        return spec == earlier
+    return spec.sources is None or earlier.sources is None or bool({*spec.sources} & {*earlier.sources})
 
 
 def _is_few_shot(params: Params) -> bool:
@@ -282,7 +314,7 @@ def read_data_recipe(path: Path) -> tuple[DataRecipe, Document]:
         recipe = DataRecipe.model_validate(value["data"])
     except ValidationError as error:
         raise recipe_error(error, document, ["data"], DataRecipe) from None
-    _checked_steps(recipe.steps, document)
+    _checked_steps(recipe, document)
     return recipe, document
 
 

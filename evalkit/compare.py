@@ -148,7 +148,7 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
     import numpy as np
     import pyarrow.compute as pc
 
-    from evalkit.drift import mean_kl
+    from evalkit.drift import kl_to_base
     from evalkit.row_metrics import row_metrics
     from evalkit.set_pairs import by_set
 
@@ -178,6 +178,7 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
     statuses = {entry["values"]: entry["counts"] for entry in pc.value_counts(lost.column("status")).to_pylist()}
     kind: Literal["general", "gain"] = "gain" if pair.info.kind == "gain" else "general"
     differences = scores[1] - scores[0]
+    kl, kl_interval = kl_to_base(pair.after, alpha=alpha)
     main, further = row_metrics(pair, clusters, labelled=bool(_labels(pair)), alpha=alpha, seed=seed)
     if main is not None:
         result, differences = by_set(result, main), main.influences
@@ -195,7 +196,8 @@ def _row(pair: TaskPair, flips: pa.Table, *, alpha: float, seed: int, note: str)
         note=note,
         differences=differences,
         clusters=None if clusters is None else tuple(clusters),
-        kl=mean_kl(pair.after),
+        kl=kl,
+        kl_interval=kl_interval,
         items=digest(*pair.before.column("item_id").to_pylist()),
     )
 

@@ -44,6 +44,7 @@ class Row:
             metric of the whole set these are the items' influences.
         clusters: Cluster of each item in that order; None where every item stands for itself.
         kl: Mean KL(before || after) per token on the items' prompts, where it was measured; a diagnostic.
+        kl_interval: Its t interval, clustered as the items are.
         items: Hash of the item ids: rows of two comparisons with equal hashes are of the same items.
     """
 
@@ -62,6 +63,7 @@ class Row:
     differences: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     clusters: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
     kl: float | None = None
+    kl_interval: tuple[float, float] | None = None
     items: str = field(default="", repr=False)
 
     @property

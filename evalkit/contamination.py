@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakit.core.storage import read_table
+from datakit.core.storage import read_table, write_table
 from evalkit.errors import LogError
 from evalkit.log import EvalLog
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison, Row
 
-__all__ = ["FILE", "Clean", "clean_rows", "contaminated_items", "without_items"]
+__all__ = ["FILE", "Clean", "clean_rows", "contaminated_items", "keep_items", "seen_notes", "without_items"]
 
 FILE = "contamination.parquet"
 _COLUMNS = ("task", "item_id", "covered")
+_TRAINED = "in_training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Clean:
 
 
 def contaminated_items(run: Path) -> dict[str, frozenset[str]] | None:
-    """Task to ids of the items that a ``decontaminate`` step found in the training data.
+    """Task to ids of the items that a ``decontaminate`` step found, in rows that are trained on.
 
     Args:
         run: Folder of a run.
@@ -55,10 +56,27 @@ def contaminated_items(run: Path) -> dict[str, frozenset[str]] | None:
         raise LogError(f"the columns {missing} are missing", where=path)
     found: dict[str, set[str]] = {}
     rows = (table.column(name).to_pylist() for name in _COLUMNS)
-    for task, item, covered in zip(*rows, strict=True):
-        if covered is None or covered > 0:
+    # Rows that were dropped, or went to another split, teach nothing; a file that does not say is taken at its word.
+    kept = table.column(_TRAINED).to_pylist() if _TRAINED in table.column_names else [True] * table.num_rows
+    for task, item, covered, trained in zip(*rows, kept, strict=True):
+        if trained is not False and (covered is None or covered > 0):
             found.setdefault(str(task), set()).add(str(item))
     return {task: frozenset(items) for task, items in found.items()}
+
+
+def keep_items(folder: Path, items: Mapping[str, Collection[str]] | None) -> None:
+    """Writes into a folder of logs which items stand in the training data; None takes an older file away."""
+    import pyarrow as pa
+
+    path = folder / FILE
+    if items is None:
+        path.unlink(missing_ok=True)
+        return
+    rows = [
+        {"task": task, "item_id": item, "covered": 1.0} for task, own in sorted(items.items()) for item in sorted(own)
+    ]
+    schema = pa.schema([("task", pa.string()), ("item_id", pa.string()), ("covered", pa.float64())])
+    write_table(path, pa.Table.from_pylist(rows, schema=schema))
 
 
 def without_items(log: EvalLog, items: Mapping[str, Collection[str]]) -> EvalLog:
@@ -71,6 +89,23 @@ def without_items(log: EvalLog, items: Mapping[str, Collection[str]]) -> EvalLog
     left = set(kept.column("task").to_pylist())
     tasks = {name: info for name, info in log.header.tasks.items() if name in left}
     return EvalLog(replace(log.header, tasks=tasks), kept)
+
+
+def seen_notes(log: EvalLog, items: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """A sentence for each task some of whose items stand in the training data, with the score of the others."""
+    import numpy as np
+
+    table = log.primary()
+    tasks, ids = (table.column(name).to_pylist() for name in ("task", "item_id"))
+    scores = table.column("score").to_numpy(zero_copy_only=False)
+    for task in log.header.tasks:
+        own = np.array([name == task for name in tasks])
+        seen = np.array([name == task and item in items.get(task, ()) for name, item in zip(tasks, ids, strict=True)])
+        if not seen.any():
+            continue
+        start = f"Task '{task}': {seen.sum():,} of {own.sum():,} items stand in the training data"
+        rest = scores[own & ~seen]
+        yield f"{start}; the score of the others is {rest.mean():.3f}." if rest.size else f"{start}; no other is left."
 
 
 def clean_rows(
@@ -95,24 +130,11 @@ def clean_rows(
     ids = {row.task: ids[row.task] for row in found.rows if ids.get(row.task)}
     if not ids:
         return ()
-    logs = [without_items(_only(log, ids), items) for log in (before, after)]
+    # All tasks again, the others too: Holm's adjustment is over the suite.
+    logs = [without_items(log, items) for log in (before, after)]
     rows: dict[str, Row] = {}
     if logs[0].header.tasks and logs[1].header.tasks:
         differ = "differ" if found.settings or any("different prompts" in row.note for row in found.rows) else "same"
         again = compare(logs[0], logs[1], join="intersection", prompts=differ, alpha=found.alpha, seed=seed)  # type: ignore[arg-type]
         rows = {row.task: row for row in again.rows}
     return tuple(Clean(task, len(own), rows.get(task)) for task, own in ids.items())
-
-
-def _only(log: EvalLog, tasks: Collection[str]) -> EvalLog:
-    import pyarrow.compute as pc
-
-    kept = log.items.filter(pc.is_in(log.items.column("task"), value_set=_strings(tasks)))
-    infos = {name: info for name, info in log.header.tasks.items() if name in tasks}
-    return EvalLog(replace(log.header, tasks=infos), kept)
-
-
-def _strings(values: Collection[str]) -> object:
-    import pyarrow as pa
-
-    return pa.array(sorted(values), pa.string())

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datakit.core.quoting import well_quoted
 from evalkit.errors import EvalError
 
 __all__ = ["FORMATS", "Docs", "read_docs"]
@@ -81,10 +82,15 @@ def _json(path: Path, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _csv(path: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    import pyarrow as pa
     import pyarrow.csv as pc
 
-    parse = pc.ParseOptions(newlines_in_values=True, delimiter="\t" if ".tsv" in path.suffixes else ",")
-    return _rows(pc.read_csv(str(path), parse_options=parse))
+    if ".tsv" not in path.suffixes:
+        return _rows(pc.read_csv(str(path), parse_options=pc.ParseOptions(newlines_in_values=True)))
+    text = _text_of(path)
+    quoted = well_quoted(text, "\t")
+    parse = pc.ParseOptions(newlines_in_values=quoted, delimiter="\t", quote_char='"' if quoted else False)
+    return _rows(pc.read_csv(pa.BufferReader(text.encode()), parse_options=parse))
 
 
 def _parquet(path: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:

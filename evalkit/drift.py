@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Drift", "Rise", "mean_kl", "measure_drift"]
+__all__ = ["Drift", "Rise", "kl_to_base", "measure_drift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Drift:
         bits_per_byte: None where the log has no counts of bytes.
         kl: Mean KL(before || after) in nats per token over the documents it was measured on while the later model was
             evaluated; None where it was not.
+        kl_interval: Its t interval, clustered by document; None for a single document.
     """
 
     task: str
@@ -58,6 +59,7 @@ class Drift:
     per_token: Rise | None
     bits_per_byte: Rise | None
     kl: float | None
+    kl_interval: tuple[float, float] | None = None
 
 
 def _column(table: pa.Table, name: str) -> Floats:
@@ -66,12 +68,31 @@ def _column(table: pa.Table, name: str) -> Floats:
     return np.asarray(table.column(name).cast("float64").to_numpy(zero_copy_only=False), np.float64)
 
 
-def mean_kl(table: pa.Table) -> float | None:
-    """Mean KL to the base over the items it was measured on; None where there is none."""
+def kl_to_base(
+    table: pa.Table, weights: Floats | None = None, *, alpha: float = 0.05
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Mean KL to the base over the items it was measured on, and its t interval, clustered; KL is never below 0.
+
+    Args:
+        table: Items of the later log.
+        weights: Tokens of each item; None weighs all items the same.
+        alpha: 1 - confidence.
+
+    Returns:
+        Mean and interval; None for what is not known: nothing measured, or items of a single cluster.
+    """
     import numpy as np
 
     values = _column(table, "kl_to_base")
-    return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else None
+    units = np.ones_like(values) if weights is None else weights
+    known = np.isfinite(values) & (units > 0)
+    if not known.any():
+        return None, None
+    _, which = np.unique(np.array(_documents(table))[known], return_inverse=True)
+    values, units = values[known], units[known]
+    rise = _rise(np.zeros_like(values), values * units, units, which, alpha)
+    ends = rise.interval and (max(0.0, rise.interval[0]), rise.interval[1])
+    return rise.difference, ends
 
 
 def _documents(table: pa.Table) -> list[str]:
@@ -121,9 +142,7 @@ def measure_drift(pair: TaskPair, *, alpha: float = 0.05) -> Drift:
         raise EvalError(f"item '{item}' of task '{pair.task}' has other byte counts in the two logs")
     same_tokens = known[0] and np.array_equal(tokens[0], tokens[1])
     bits = [x / np.log(2) for x in nll]
-    kl = _column(pair.after, "kl_to_base")
-    measured = np.isfinite(kl)
-    weights = tokens[1] if known[0] else np.ones_like(kl)
+    kl, ends = kl_to_base(pair.after, tokens[1] if known[0] else None, alpha=alpha)
     return Drift(
         task=pair.task,
         description=pair.info.description,
@@ -131,5 +150,6 @@ def measure_drift(pair: TaskPair, *, alpha: float = 0.05) -> Drift:
         tokens=int(tokens[1].sum()) if known[0] else 0,
         per_token=_rise(nll[0], nll[1], tokens[0], which, alpha) if same_tokens else None,
         bits_per_byte=_rise(bits[0], bits[1], octets[0], which, alpha) if known[1] else None,
-        kl=float(np.average(kl[measured], weights=weights[measured])) if weights[measured].sum() > 0 else None,
+        kl=kl,
+        kl_interval=ends,
     )

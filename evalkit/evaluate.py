@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class Session:
                 if kept:
                     from evalkit.models.resuming import Resuming
 
-                    model = Resuming(model, kept.journal(keys[at]))
+                    model = Resuming(model, kept.journal(self._answers_key(task, keys[at], digests, seed, limits[at])))
                 setup = task.setup(tokenizer, self.chat, seed)
                 return evaluate_task(model, task, setup, limit=limits[at], offline=self.offline)
 
@@ -215,6 +215,13 @@ class Session:
                 "versions": {name: text for name, text in _versions().items() if name in _DECISIVE},
             }
         )
+
+    def _answers_key(self, task: SuiteTask, key: str, digests: Mapping[str, str], seed: int, limit: int | None) -> str:
+        """Whose journal the model's answers are in: another judge reads the same ones. Private ones are not kept."""
+        if getattr(task.source, "judge", None) is None or task.private:
+            return key
+        plain = replace(task, source=replace(task.source, judge=None), metric="accuracy")  # type: ignore[type-var]
+        return self._key(plain, digests, seed=seed, limit=limit)
 
     def _identity(self, task: SuiteTask) -> Any:
         if task.source.local:

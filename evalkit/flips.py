@@ -14,7 +14,7 @@ __all__ = ["FLIPS", "STATUSES", "flips_schema", "flips_table"]
 
 FLIPS = ("task", "item_id", "direction", "status", "prompt", "target", "before", "after", "score_before", "score_after")
 
-STATUSES = ("wrong", "format", "unreadable", "refused", "truncated", "empty")
+STATUSES = ("wrong", "format", "unreadable", "refused", "truncated", "empty", "unjudged")
 """How an answer failed; ``format`` is a bare label of the new task given as an answer to something else."""
 
 HALF = 0.5  # scores that are not 0 or 1 count as flipped from this change on

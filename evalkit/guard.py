@@ -73,7 +73,7 @@ def pair_logs(before: EvalLog, after: EvalLog, *, join: Join = "exact", prompts:
         raise NotComparable(
             f"the logs of '{before.header.model}' and '{after.header.model}' were made with different settings: "
             + settings[0],
-            hint='Evaluate both alike, or compare with prompts="differ"',
+            hint='Evaluate both alike, or compare with prompts="differ" (--prompts differ)',
         )
     rows = tuple(_by_task(log) for log in (before, after))
     dropped: dict[str, int] = {}
@@ -85,7 +85,7 @@ def pair_logs(before: EvalLog, after: EvalLog, *, join: Join = "exact", prompts:
             if join == "exact":
                 raise NotComparable(
                     f"task '{task}' is not in the log of '{missing[0].header.model}'",
-                    hint='Evaluate both on one suite, or compare with join="intersection"',
+                    hint='Evaluate both on one suite, or compare with join="intersection" (--join intersection)',
                 )
             dropped[task] = sum(len(table[task]) for table in rows if task in table)
             continue
@@ -155,7 +155,7 @@ def _by_task(log: EvalLog) -> dict[str, pa.Table]:
             hint="A score must be a number; evaluate the model again",
         )
     starts = [at for at in range(len(names)) if at == 0 or names[at] != names[at - 1]]
-    ends = [*starts[1:], len(names)]
+    ends = [*starts[1:], len(names)][: len(starts)]
     return {names[start]: table.slice(start, end - start) for start, end in zip(starts, ends, strict=True)}
 
 
@@ -163,8 +163,7 @@ def _join(
     task: str, before: pa.Table | None, after: pa.Table | None, join: Join, logs: tuple[EvalLog, EvalLog]
 ) -> tuple[tuple[pa.Table, pa.Table], int]:
     if before is None or after is None:
-        empty = logs[0] if before is None else logs[1]
-        raise NotComparable(f"the log of '{empty.header.model}' has no item of task '{task}'")
+        raise NotComparable(f"the log of {_which(logs, 0 if before is None else 1)} has no item of task '{task}'")
     ids = [table.column("item_id").to_pylist() for table in (before, after)]
     if ids[0] == ids[1]:
         return (before, after), 0
@@ -173,9 +172,9 @@ def _join(
         for own, other in ((0, 1), (1, 0)):
             if alone := next((item for item in ids[own] if item not in common), None):
                 raise NotComparable(
-                    f"item '{alone}' of task '{task}' is in the log of '{logs[own].header.model}' "
-                    f"and not in that of '{logs[other].header.model}'",
-                    hint='Evaluate both with one limit, or compare with join="intersection"',
+                    f"item '{alone}' of task '{task}' is in the log of {_which(logs, own)} and not in that of "
+                    f"{_which(logs, other)}",
+                    hint='Evaluate both with one limit, or compare with join="intersection" (--join intersection)',
                 )
     if not common:
         raise NotComparable(f"the logs share no item of task '{task}'")
@@ -184,6 +183,12 @@ def _join(
         for table, own in zip((before, after), ids, strict=True)
     )
     return (kept[0], kept[1]), len(ids[0]) + len(ids[1]) - 2 * len(common)
+
+
+def _which(logs: tuple[EvalLog, EvalLog], at: int) -> str:
+    """A log by its model; by its side too where both have the same name."""
+    name = f"'{logs[at].header.model}'"
+    return name if logs[0].header.model != logs[1].header.model else f"{name} ({('before', 'after')[at]})"
 
 
 _HASHES = {"doc_hash": "documents", "target_hash": "targets", "prompt_hash": "prompts"}
@@ -214,7 +219,8 @@ def _same_items(task: str, before: pa.Table, after: pa.Table, *, prompts: Prompt
     raise NotComparable(
         f"item '{item}' of task '{task}': {words[name]} differs between the logs "
         f"({name} {old[at]!r} before, {new[at]!r} after)",
-        hint='Evaluate both with the same data, template and chat settings, or compare with prompts="differ"'
+        hint="Evaluate both with the same data, template and chat settings, or compare with "
+        'prompts="differ" (--prompts differ)'
         if name == "prompt_hash"
         else "Evaluate both models on the same version of the task",
     )

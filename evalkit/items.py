@@ -134,7 +134,8 @@ def _rows(task: Any, sample: Mapping[str, Any], facts: Facts, labels: set[str] |
         score = _agrees(sample[metric]) if metric in OF_PAIRS else _number(sample[metric])
         if score is not None:
             answer = _chosen(options, metric) if options is not None else row["answer"]
-            yield _hidden(row | {"metric": metric, "score": score, "answer": answer}, labels)
+            status = sample.get("statuses", {}).get(metric, row["status"])
+            yield _hidden(row | {"metric": metric, "score": score, "answer": answer, "status": status}, labels)
 
 
 def _rolling(row: dict[str, Any], total: float, known: RequestFacts, *, private: bool) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ __all__ = ["FORMAT", "ITEMS", "EvalLog", "LogHeader", "Status", "TaskInfo"]
 
 FORMAT = 1
 
-Status = Literal["ok", "unreadable", "refused", "truncated", "empty"]
+Status = Literal["ok", "unreadable", "refused", "truncated", "empty", "unjudged"]
 
 ITEMS = pa.schema(
     [

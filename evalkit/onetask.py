@@ -11,6 +11,7 @@ from datakit.core.chat import is_chat
 from datakit.core.hashing import digest
 from evalkit.errors import EvalError
 from evalkit.groups import GroupSource, pooled
+from evalkit.judge import METRIC, judge_samples
 from evalkit.log import TaskInfo
 from evalkit.store import Entry
 
@@ -44,8 +45,13 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
     started = time.perf_counter()
     with quiet_engine(offline=offline):
         made = build_task(task.source, setup, task.name)
-        primary = Primary(*_primary(task, *metric_names(made)))
+        judge = getattr(task.source, "judge", None)
+        metrics, filters = metric_names(made)
+        primary = Primary(*_primary(task, [*metrics, METRIC] if judge else metrics, filters))
         samples = run_task(model, made, setup, rendered=task.source.rendered, limit=limit)
+        verdicts: dict[str, int] = {}
+        if judge is not None:
+            samples, verdicts = judge_samples(judge, made, samples, model.done)
         items = items_table(
             task.name, made, samples, model.facts, primary=primary, seed=setup.seed, private=task.private
         )
@@ -65,8 +71,10 @@ def evaluate_task(model: Any, task: SuiteTask, setup: Setup, *, limit: int | Non
         "requests": len(model.facts.requests),
         "cut_contexts": model.facts.cut_contexts,
         "batch_tokens": model.batch_tokens,
+        **verdicts,
     }
-    return Entry(info, items, _settings(task, made, setup, limit), recorded)
+    settings = _settings(task, made, setup, limit) | ({"judge": dict(judge.identity)} if judge else {})
+    return Entry(info, items, settings, recorded)
 
 
 def _settings(task: SuiteTask, made: Any, setup: Setup, limit: int | None) -> dict[str, Any]:

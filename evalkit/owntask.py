@@ -12,6 +12,7 @@ from datakit.core.example import Example, from_table
 from datakit.core.hashing import file_digest
 from datakit.core.storage import read_table
 from evalkit.errors import EvalError
+from evalkit.judge import METRIC, Judge
 from evalkit.source import Setup
 from evalkit.suite import SuiteTask
 
@@ -30,23 +31,26 @@ class RowsSource:
         chat: Rendering, the same as in training; None takes the session's.
         examples: Parquet file that few-shot examples come from.
         metrics: Asked for by the user.
+        judge: Scores open answers; None compares them with the gold ones.
     """
 
     path: Path
     chat: ChatSettings | None = None
     examples: Path | None = None
     metrics: tuple[str, ...] = METRICS[:1]
+    judge: Judge | None = None
 
     rendered = True
     local = True
 
     def identity(self) -> Any:
-        """Bytes of the rows and of the examples, and the rendering."""
-        return {
+        """Bytes of the rows and of the examples, the rendering, and who judges."""
+        parts = {
             "rows": file_digest(self.path),
             "examples": self.examples and file_digest(self.examples),
             "chat": self.chat and self.chat.model_dump(),
         }
+        return parts if self.judge is None else parts | {"judge": dict(self.judge.identity)}
 
     def build(self, setup: Setup) -> Any:
         """A task of lm-eval over the rows."""
@@ -104,11 +108,12 @@ def data_task(
     private: bool = False,
     examples: Path | None = None,
     num_fewshot: int = 0,
+    judge: Judge | None = None,
 ) -> SuiteTask:
     """The user's own task from a built test split.
 
     Rows with choices are scored by the log-likelihood of each option, others by generating an answer that must equal
-    the gold one up to white space. Prompts are rendered by ``datakit.core.chat`` as in training.
+    the gold one up to white space, or satisfy a judge. Prompts are rendered by ``datakit.core.chat`` as in training.
 
     Args:
         test_parquet: File of ``SCHEMA`` rows.
@@ -120,9 +125,10 @@ def data_task(
         private: Texts of rows are replaced by hashes in the log.
         examples: Split that few-shot examples come from (train); never from the item's own group.
         num_fewshot: Examples before each item.
+        judge: Scores open answers; its verdict is then the primary metric, ``judge``.
 
     Raises:
-        EvalError: Unknown metric, or examples asked for without a file.
+        EvalError: Unknown metric, no such file, or examples asked for without a file.
     """
     for metric in metrics:
         if metric not in METRICS:
@@ -131,12 +137,14 @@ def data_task(
             )
     if num_fewshot and examples is None:
         raise EvalError("few-shot needs a file that examples come from", hint="Give the train split as `examples`")
-    source = RowsSource(Path(test_parquet), chat, examples, tuple(metrics))
+    if not Path(test_parquet).is_file():
+        raise EvalError("no such file", where=test_parquet, hint="The test split of a run: RUN/data/test-*.parquet")
+    source = RowsSource(Path(test_parquet), chat, examples, tuple(metrics), judge)
     return SuiteTask(
         name=name,
         source=source,
         kind="gain",
-        metric="accuracy",
+        metric="accuracy" if judge is None else METRIC,
         filter="none",
         margin=margin,
         limit=limit,

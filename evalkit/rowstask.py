@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.metrics import mean
-from lm_eval.api.task import Task
-from lm_eval.config.task import TaskConfig
 
 from datakit.core.chat import ChatSettings, is_chat, render_answer, render_prompt
 from datakit.core.example import Example
 from datakit.core.hashing import digest
+from evalkit.doctask import DocTask
 from evalkit.owntask import gold_of, turns_of
 
 __all__ = ["RowsTask"]
@@ -26,7 +24,7 @@ __all__ = ["RowsTask"]
 _ROOM, _MOST = 16, 512
 
 
-class RowsTask(Task):  # type: ignore[misc]
+class RowsTask(DocTask):
     """A task whose documents are rows of a built dataset.
 
     Args:
@@ -37,8 +35,8 @@ class RowsTask(Task):  # type: ignore[misc]
         seed: Of the choice of examples; each row's choice depends on nothing but the row.
     """
 
-    VERSION = 1
     OUTPUT_TYPE = "rows"
+    metric = "accuracy"
 
     def __init__(
         self, rows: Sequence[Example], examples: Sequence[Example], *, tokenizer: Any, chat: ChatSettings, seed: int
@@ -48,13 +46,8 @@ class RowsTask(Task):  # type: ignore[misc]
         self.chat = chat
         self.seed = seed
         self.rows = {row.id: row for row in rows}
-        self.docs = [self._doc(row) for row in rows]
-        self.generation = self._generation()
-        super().__init__(config={"task": "task", "num_fewshot": 0})
-        self._config.generation_kwargs = self.generation
-
-    def download(self, *args: Any, **kwargs: Any) -> None:
-        """The rows are here."""
+        docs = [self._doc(row) for row in rows]
+        super().__init__(docs, self._generation(docs))
 
     def _doc(self, row: Example) -> dict[str, Any]:
         return {
@@ -65,9 +58,9 @@ class RowsTask(Task):  # type: ignore[misc]
             "answer": row.answer,
         }
 
-    def _generation(self) -> dict[str, Any]:
+    def _generation(self, docs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Greedy; room for the longest gold answer; a newline ends an answer where no gold one has any."""
-        answers = [doc["answer"] for doc in self.docs if not doc["choices"]]
+        answers = [doc["answer"] for doc in docs if not doc["choices"]]
         sizes = [len(self.tokenizer(answer)["input_ids"]) if self.tokenizer else len(answer) for answer in answers]
         plain = not is_chat(self.tokenizer, self.chat) and not any("\n" in answer for answer in answers)
         return {
@@ -75,20 +68,6 @@ class RowsTask(Task):  # type: ignore[misc]
             "until": ["\n"] if plain else [],
             "max_gen_toks": min(max(sizes, default=0) + _ROOM, _MOST),
         }
-
-    def has_training_docs(self) -> bool:
-        """No split of lm-eval's but the test split."""
-        return False
-
-    has_validation_docs = has_training_docs
-
-    def has_test_docs(self) -> bool:
-        """The rows."""
-        return True
-
-    def test_docs(self) -> list[dict[str, Any]]:
-        """The rows as documents; their hash does not depend on the rendering."""
-        return self.docs
 
     def doc_to_text(self, doc: dict[str, Any]) -> str:
         """The rendered prompt without examples."""
@@ -99,9 +78,6 @@ class RowsTask(Task):  # type: ignore[misc]
         gold = gold_of(self.rows[doc["datakit_id"]])
         target: str = doc["answer"] if gold is None else doc["choices"][gold]
         return target
-
-    def doc_to_prefix(self, doc: dict[str, Any]) -> None:
-        """Answers begin with nothing."""
 
     def fewshot_context(self, doc: dict[str, Any], num_fewshot: int = 0, **_: Any) -> str:
         """The rendered prompt after its examples: earlier turns in a chat template, else paragraphs."""
@@ -143,20 +119,3 @@ class RowsTask(Task):  # type: ignore[misc]
             return {"accuracy": float(results[0].split() == target.split())}
         values = [value for value, _ in results]
         return {"accuracy": float(doc["choices"][values.index(max(values))] == target)}
-
-    def aggregation(self) -> dict[str, Any]:
-        """A mean over items."""
-        return {"accuracy": mean}
-
-    def higher_is_better(self) -> dict[str, bool]:
-        """It is."""
-        return {"accuracy": True}
-
-    def dump_config(self) -> dict[str, Any]:
-        """What lm-eval writes into its own results, which are not kept."""
-        return {"task": self.config.task, "num_fewshot": self.config.num_fewshot}
-
-    @property
-    def config(self) -> TaskConfig:
-        """lm-eval's configuration object."""
-        return self._config

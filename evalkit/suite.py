@@ -20,6 +20,8 @@ from evalkit.thinking import THINKING, ThinkingSource
 
 __all__ = ["SUITES", "Suite", "SuiteTask", "load_suite"]
 
+_DATA = {".csv", ".tsv", ".json", ".jsonl", ".parquet"}
+
 SUITES = Registry(
     "evalkit.suites",
     {"retain-core": "evalkit.suites:retain_core", "retain-korean": "evalkit.suites:retain_korean"},
@@ -138,6 +140,12 @@ def load_suite(ref: str | Path | Sequence[str | Path]) -> Suite:
     if not isinstance(ref, str | Path):
         return Suite("tasks", tuple(_from_name(str(item), Path()) for item in ref))
     path = Path(ref)
+    if path.is_file() and {*path.suffixes} & _DATA:
+        raise EvalError(
+            "this file holds data, and a suite is a YAML file that names tasks",
+            where=path,
+            hint="Name the data in a suite (docs/suites.md), or build it and take its test split (.parquet)",
+        )
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return _read(path)
     if str(ref) not in SUITES.names():

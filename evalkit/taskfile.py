@@ -115,7 +115,9 @@ class ConfigSource:
         config = {key: value for key, value in self.config.items() if key not in ("metadata", "task")}
         files = {split: [file_digest(path) for path in paths] for split, paths in self.files.items()}
         loaded = [] if self.local else docs_digest(self)
-        return {"config": config, "options": dict(self.options), "files": files, "docs": loaded}
+        parts = {"config": config, "options": dict(self.options), "files": files, "docs": loaded}
+        tabs = any(".tsv" in path.suffixes for paths in self.files.values() for path in paths)
+        return parts | ({"quotes": "sniffed"} if tabs else {})  # read otherwise before: kept scores are of other texts
 
     def build(self, setup: Setup) -> Any:
         """lm-eval's ConfigurableTask over the rows of the files."""

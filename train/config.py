@@ -204,6 +204,8 @@ class Arm(BaseModel):
         if self.turn_weights is not None and not self.turn_weights[0]:
             raise ValueError("turn_weights: the last turn's weight, the first of the list, has to be above 0")
         objective = objective_named(self.objective)
+        if objective.architecture == "reward" and self.adapter != "full":
+            raise ValueError(f"adapter: objective '{self.objective}' adds a layer and trains every weight; give full")
         if self.replay is not None and objective.rows == "pairs":
             raise ValueError(f"replay: objective '{self.objective}' learns from pairs; general text is no pair")
         if self.replay is not None and self.replay.source != SELF and self.replay.prompts is not None:
@@ -217,7 +219,7 @@ class Arm(BaseModel):
         return self
 
     def modules_digest(self, folder: Path) -> str:
-        """Hash of the user's own code that this arm is trained with: a reward beside the recipe; "" without any."""
+        """Hash of what of the user's this arm is trained with: a reward beside the recipe; "" without any."""
         _, settings = self.chosen_backend
         reward = getattr(settings, "reward", None)
         return reward_digest(reward, folder) if isinstance(reward, str) else ""

@@ -17,7 +17,7 @@ from train.data import Stream, batches
 from train.errors import OutOfMemory
 from train.events import Event, Resumed, Stopped
 from train.journal import Journal
-from train.objectives import Objective, Sample
+from train.objectives import Measuring, Objective, Sample
 from train.packing import packed
 from train.parallel import ALONE, Group
 from train.retention import Term
@@ -29,7 +29,17 @@ from train.states import States
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Probe", "Training", "computing", "memory_errors", "recompute", "run_steps", "validation_loss"]
+__all__ = [
+    "Probe",
+    "Training",
+    "adamw",
+    "computing",
+    "memory_errors",
+    "peak",
+    "recompute",
+    "run_steps",
+    "validation_loss",
+]
 
 Probe = Callable[[Any, int], Mapping[str, float]]
 
@@ -96,7 +106,7 @@ def run_steps(
 
     model, arm, steps = training.model, training.arm, training.steps
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _adamw(parameters, weight_decay=arm.weight_decay)
+    optimizer = adamw(parameters, weight_decay=arm.weight_decay)
     warmup = warmup_steps(arm.warmup, steps)
     log_every = 1 if model.device.type == "cpu" else _LOG_EVERY
     journal = Journal(steps, report)
@@ -161,7 +171,7 @@ def _resume(parts: Parts, states: States | None, *, steps: int, report: Callable
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, arm: Arm, step: int, *, steps: int, warmup: int) -> float:
-    rate = _peak(arm) * rate_factor(arm.schedule, step - 1, steps=steps, warmup=warmup)
+    rate = peak(arm) * rate_factor(arm.schedule, step - 1, steps=steps, warmup=warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
     return rate
@@ -234,11 +244,13 @@ def _validate(training: Training, journal: Journal, *, step: int, probe: Probe |
     journal.pause()
     model.eval()
     loss = validation_loss(training)
-    measured: Mapping[str, float] = {}
+    measured: dict[str, float] = {}
+    if training.validation and isinstance(training.objective, Measuring):
+        measured |= training.objective.measure(model, training.validation)
     if probe is not None:
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):  # a probe that draws random numbers does not change the training
-            measured = probe(model, step)
+            measured |= probe(model, step)
     journal.validated(step, loss, measured)
     if training.watch is not None:
         training.watch.look(model, step, loss, measured)
@@ -246,7 +258,7 @@ def _validate(training: Training, journal: Journal, *, step: int, probe: Probe |
     journal.resume()
 
 
-def _adamw(parameters: Sequence[Any], *, weight_decay: float) -> torch.optim.AdamW:
+def adamw(parameters: Sequence[Any], *, weight_decay: float) -> torch.optim.AdamW:
     """AdamW (arXiv 1711.05101); matrices decay, biases and norms do not."""
     import torch
 
@@ -257,7 +269,8 @@ def _adamw(parameters: Sequence[Any], *, weight_decay: float) -> torch.optim.Ada
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
-def _peak(arm: Arm) -> float:
+def peak(arm: Arm) -> float:
+    """The peak learning rate of a concrete arm."""
     if isinstance(arm.learning_rate, list):
         raise TypeError("a grid cannot be trained")
     return arm.learning_rate

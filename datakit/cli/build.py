@@ -21,9 +21,12 @@ _WIDTH = 80
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder; runs/NAME by default.")
 @click.option("--seed", type=int, help="Instead of the recipe's first seed.")
 @click.option("--offline", is_flag=True, help="Fetch nothing, as with network: never.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes for steps row by row.  [default: 1]")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, as_json: bool, quiet: bool) -> None:
+def command(
+    recipe: Path, output: Path | None, seed: int | None, offline: bool, workers: int, as_json: bool, quiet: bool
+) -> None:
     """Run only the data part of RECIPE: sources, steps, dataset, ledger.
 
     A build that was stopped goes on where it stopped. The dataset in OUTPUT/data
@@ -50,7 +53,9 @@ def command(recipe: Path, output: Path | None, seed: int | None, offline: bool, 
 
     out.print(f"{'step':<20}{'rows in':>10}{'rows out':>10}  what happened", markup=False)
     with suite_items(data, wanted_suite(document.value), recipe.parent) as resources:
-        result = build(recipe, output=output, seed=seed, resources=resources, offline=offline, progress=show)
+        result = build(
+            recipe, output=output, seed=seed, resources=resources, offline=offline, progress=show, workers=workers
+        )
     if as_json:
         print_json(_as_json(result))
         return

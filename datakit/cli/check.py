@@ -58,6 +58,10 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
     say("memory", f"{plan.peak_memory / 2**30:.1f} GiB at most while measuring · disk {plan.disk / 2**20:.0f} MiB")
     say("network", _network(plan.needs))
+    if plan.judged is not None:
+        say(
+            "judge", f"up to {plan.judged[0]:,} answers go to {plan.judged[1]}; a few of the base's went there just now"
+        )
     if plan.unchanged_passes is not None:
         say("gate", f"an unchanged model passes with a chance of {plan.unchanged_passes:.0%}")
     for number, (key, value, reason) in enumerate(plan.defaults):

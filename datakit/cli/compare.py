@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +17,10 @@ __all__ = ["command"]
 @click.command(name="compare")
 @click.argument("base")
 @click.argument("tuned")
-@click.option("--suite", help="Suite to evaluate on: pocket, a YAML file, or lm-eval tasks joined by commas.")
+@click.option(
+    "--suite",
+    help="Name, YAML file, lm-eval tasks joined by commas, or a test split (.parquet).",
+)
 @click.option(
     "-o",
     "--output",
@@ -57,7 +59,8 @@ def command(
 
     BASE and TUNED are model folders, Hub names, adapter folders, or logs (a .json or .parquet log, or a folder of
     them; also those of lm-eval, inspect and lighteval). What is no log yet is evaluated on --suite. Logs and report
-    land in --output, which `datakit gate` and `datakit report` read like a run.
+    land in --output, which `datakit gate` and `datakit report` read like a run;
+    an earlier comparison there is replaced.
 
     \b
     Examples:
@@ -69,14 +72,24 @@ def command(
     from datakit.core.require import own_package
 
     own_package("evalkit")
+    from datakit.experiment.compared import check_folder, write_comparison
     from evalkit.report.data import document
     from evalkit.report.terminal import lines
 
     chat = ChatSettings(template=template, system=system, thinking=thinking)
     options = {"device": device, "limit": limit, "seed": seed}
-    logs = _logs(base, tuned, suite, chat, options)
-    pairing = {"join": join, "prompts": prompts}
-    report, paths = _report(logs, base, tuned, output, pairing, seed=seed, reproduce=_line(base, tuned, suite, output))
+    check_folder(output)
+    before, after = _logs(base, tuned, suite, chat, options)
+    report, paths = write_comparison(
+        before,
+        after,
+        base=base,
+        tuned=tuned,
+        output=output,
+        pairing={"join": join, "prompts": prompts},
+        seed=seed,
+        reproduce=_line(base, tuned, suite, output),
+    )
     if as_json:
         print_json(document(report))
         return
@@ -133,78 +146,20 @@ def _evaluate(
     sessions: dict[str, Any],
     base: str,
 ) -> EvalLog:
-    from datakit.experiment.models import MODELS
-    from evalkit import Session, load_suite
+    from datakit.experiment.tuned import check_model, find_named, suite_of
+    from evalkit import Session
     from evalkit.kl import measure_kl, with_kl
-    from evalkit.nets import check_tuned, training_warnings, with_notes
+    from evalkit.nets import with_notes
 
-    adapter = Path(name) if _is_adapter(name) else None
-    model = _model_of(adapter, base) if adapter else name
-    if model in MODELS.names() and not Path(model).is_dir():
-        model = str(MODELS.load(model)())
-    if model not in sessions:
+    known = None if label == "base" or _is_log(base) or _is_adapter(base) else base
+    named = find_named(name, base=known)
+    if named.model not in sessions:
         sessions.clear()  # one model in memory at a time
-        sessions[model] = Session(model, chat=chat, device=options["device"])
-    tasks = load_suite(suite.split(",") if "," in suite else suite)
-    session, notes = sessions[model], list[str]()
-    folder = _folder(name)
-    if label == "tuned" and folder is not None and (before := _folder(base)) is not None:
-        check_tuned(folder, before)
-        notes = training_warnings(folder, before, chat=chat)
-    log: EvalLog = session.evaluate(tasks, adapter=adapter, label=label, seed=options["seed"], limit=options["limit"])
-    if adapter and label == "tuned" and not _is_log(base):
-        log = with_kl(log, measure_kl(session, tasks, adapter=adapter, seed=options["seed"], limit=options["limit"]))
+        sessions[named.model] = Session(named.model, chat=chat, device=options["device"])
+    tasks, session = suite_of(suite), sessions[named.model]
+    notes = check_model(named, chat) if label == "tuned" else []
+    asked = {"seed": options["seed"], "limit": options["limit"]}
+    log: EvalLog = session.evaluate(tasks, adapter=named.adapter, label=label, **asked)
+    if named.adapter and label == "tuned" and not _is_log(base):
+        log = with_kl(log, measure_kl(session, tasks, adapter=named.adapter, **asked))
     return with_notes(log, notes)
-
-
-def _folder(name: str) -> Path | None:
-    """The folder of a model or adapter; None for logs, hub names and mocks."""
-    from datakit.experiment.models import MODELS
-
-    if _is_log(name):
-        return None
-    if name in MODELS.names() and not Path(name).is_dir():
-        return Path(MODELS.load(name)())
-    return Path(name) if Path(name).is_dir() else None
-
-
-def _model_of(adapter: Path, base: str) -> str:
-    """The model an adapter stands on: BASE where that is a model, else what its configuration names."""
-    from datakit.core.errors import DatakitError
-
-    if not _is_log(base) and not _is_adapter(base):
-        return base
-    import json
-
-    try:
-        name = json.loads((adapter / "adapter_config.json").read_bytes())["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError):
-        name = None
-    if not isinstance(name, str) or not name:
-        raise DatakitError("does not name the model it was trained on", where=adapter / "adapter_config.json")
-    return name
-
-
-def _report(
-    logs: tuple[list[EvalLog], list[EvalLog]],
-    base: str,
-    tuned: str,
-    output: Path,
-    pairing: dict[str, Any],
-    *,
-    seed: int,
-    reproduce: str,
-) -> tuple[Any, dict[str, Path]]:
-    from datakit.core.storage import write_json
-    from evalkit.report import from_logs, write_report
-
-    name = re.sub(r"[^\w.+-]+", "-", Path(tuned).with_suffix("").name).strip("-.") or "tuned"
-    name = f"{name}-tuned" if name == "base" else name
-    title = f"{name} against {Path(base).name or base}"
-    report = from_logs(logs[0], {(name, None): logs[1]}, title=title, seed=seed, pairing=pairing, reproduce=[reproduce])
-    for folder, own in (("base", logs[0]), (name, logs[1])):
-        for log in own:
-            log.write(output / "evals" / folder)
-    facts = {"name": title, "arms": [name], "reproduce": [reproduce], "pairing": pairing}
-    write_json(output / "manifest.json", facts)
-    return report, write_report(report, output)

@@ -21,7 +21,8 @@ def command(**given: Any) -> None:
 
     --against names a suite (registered, or its .yaml), a task of lm-eval, or a
     file of items with a prompt and an answer. Each dropped row stands in
-    OUT.dropped.jsonl with the items that were found in it.
+    OUT.dropped.jsonl with the items that were found in it; with --action report
+    all rows stay, and those stand in OUT.found.jsonl.
 
     \b
     Examples:

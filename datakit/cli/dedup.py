@@ -23,7 +23,7 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit dedup tickets.csv -o unique.csv --threshold 0.8
-      $ cat tickets.csv | datakit dedup - --format csv --on text
+      $ cat tickets.csv | datakit dedup - --on text
     """
     from datakit.cli.plain import run_steps
 

@@ -58,9 +58,22 @@ def _show(result: Examination) -> None:
             click.secho(section, bold=True)
         _line(finding.name, finding.state, finding.text, finding.advice)
     click.secho("Usable", bold=True)
-    click.echo("  " + " · ".join(f"{use}: {'yes' if there else 'no'}" for use, there in result.usable.items()))
+    for line in _joined([f"{use}: {'yes' if there else 'no'}" for use, there in result.usable.items()]):
+        click.echo(f"  {line}")
     if result.install:
         click.echo(f"  the rest: {result.install}")
+
+
+def _joined(parts: list[str]) -> list[str]:
+    """The parts with dots between them, in lines that fit."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = f"{lines[-1]} · {part}"
+        if len(longer) <= WIDTH - 2:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 def _line(name: str, state: str, text: str, advice: str | None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -15,10 +16,16 @@ __all__ = ["command", "scores"]
 
 @click.command("eval")
 @click.argument("model")
-@click.option("--suite", required=True, metavar="NAME", help="Registered suite or a suite file.")
+@click.option(
+    "--suite",
+    required=True,
+    metavar="NAME",
+    help="Name, YAML file, lm-eval tasks joined by commas, or a test split (.parquet).",
+)
 @click.option(
     "--adapter", type=click.Path(path_type=Path, exists=True, file_okay=False), help="PEFT adapter over MODEL."
 )
+@click.option("--base", metavar="MODEL", help="What MODEL was tuned from; a run knows it.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the log."
 )
@@ -26,7 +33,9 @@ __all__ = ["command", "scores"]
 @click.option("--label", help="Name of the model in reports; the path by default.")
 @click.option("--device", help="cpu, cuda, mps; a GPU where there is one.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16, float16.")
-@click.option("--chat-template", type=click.Choice(["auto", "none"]), default="auto", show_default=True)
+@click.option("--template", type=click.Choice(["auto", "none"]), default="auto", help="Use the chat template.")
+@click.option("--system", help="System prompt.")
+@click.option("--thinking", is_flag=True, help="Let a model think that can.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of few-shot samples.")
 @click.option("--offline", is_flag=True, help="Never ask the hub.")
 @click.option("--fresh", is_flag=True, help="Compute again what is stored.")
@@ -36,12 +45,15 @@ def command(
     model: str,
     suite: str,
     adapter: Path | None,
+    base: str | None,
     output: Path,
     limit: int | None,
     label: str | None,
     device: str | None,
     dtype: str,
-    chat_template: str,
+    template: Literal["auto", "none"],
+    system: str | None,
+    thinking: bool,
     seed: int,
     offline: bool,
     fresh: bool,
@@ -50,46 +62,44 @@ def command(
 ) -> None:
     """Evaluate a model on a suite and keep the log.
 
-    MODEL is a folder, a hub name, or `mock` for a dry run. What was evaluated
-    before on the same bytes is taken from the store.
+    MODEL is a folder of a model or an adapter, a hub name, or `mock` for a dry
+    run. What was evaluated before on the same bytes is taken from the store.
+    A model that cannot be what it is taken for (an adapter that changes nothing,
+    the weights of its base) is an error; settings that are not those of its
+    training, prompts that were cut and items that stand in its run's training
+    data are told.
 
     \b
     Examples:
       $ datakit eval mock:right --suite pocket -o evals/mock --limit 5
+      $ datakit eval runs/support/models/lora-1 --suite pocket -o lora --limit 5
     """
     from datakit.core.chat import ChatSettings
     from datakit.core.require import own_package
 
     own_package("evalkit")
+    from datakit.experiment.tuned import check_model, find_named, suite_of, with_findings
     from evalkit.evaluate import Session
-    from evalkit.suite import load_suite
 
-    chosen = load_suite(suite)
-    chat = ChatSettings.model_validate({"template": chat_template})
-    session = Session(_model(model), chat=chat, device=device, dtype=dtype, offline=offline)
-    log = session.evaluate(
-        chosen, adapter=adapter, label=label or str(adapter or model), seed=seed, limit=limit, store=not fresh
+    chosen = suite_of(suite)
+    chat = ChatSettings(template=template, system=system, thinking=thinking)
+    named = find_named(model, adapter=adapter, base=base)
+    session = Session(named.model, chat=chat, device=device, dtype=dtype, offline=offline)
+    found = check_model(named, chat)
+    log: EvalLog = session.evaluate(
+        chosen, adapter=named.adapter, label=label or str(adapter or model), seed=seed, limit=limit, store=not fresh
     )
+    log, notes = with_findings(log, named, found)
     path = log.write(output)
-    _show(log, path, as_json=as_json, quiet=quiet)
+    _show(log, path, notes, as_json=as_json, quiet=quiet)
 
 
-def _model(name: str) -> str | Path:
-    """The folder of a registered model, or the name as it is."""
-    from datakit.core.registry import Registry
-
-    models = Registry("datakit.models")
-    if Path(name).exists() or name not in models.names():
-        return name
-    return Path(models.load(name)())
-
-
-def _show(log: EvalLog, path: Path, *, as_json: bool, quiet: bool) -> None:
+def _show(log: EvalLog, path: Path, notes: Sequence[str], *, as_json: bool, quiet: bool) -> None:
     from datakit.cli.console import console, print_json
 
     rows = scores(log)
     if as_json:
-        print_json({"log": str(path), "recorded": log.header.recorded, "tasks": rows})
+        print_json({"log": str(path), "recorded": log.header.recorded, "tasks": rows, "notes": list(notes)})
         return
     from rich.table import Table
 
@@ -106,6 +116,8 @@ def _show(log: EvalLog, path: Path, *, as_json: bool, quiet: bool) -> None:
         )
     screen = console(quiet=quiet)
     screen.print(table, markup=False)
+    for note in notes:
+        screen.print(f"note      {note}", markup=False, soft_wrap=True)
     recorded = log.header.recorded
     stored = f" · {recorded['stored']} of {len(rows)} tasks from the store" if recorded["stored"] else ""
     screen.print(f"{recorded['seconds']:.1f} s on {recorded['device']}{stored}", markup=False)

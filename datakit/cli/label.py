@@ -39,7 +39,7 @@ _KINDS = ("classify", "multilabel", "spans", "answer", "preference", "rating")
 @click.option("--prices", type=click.Path(path_type=Path, dir_okay=False), help="Price table of your own.")
 @click.option("--send-personal-data", is_flag=True, help="Do not hide personal data from servers.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first rows.")
-@click.option("--language", default="en", show_default=True, help="Of a library labeller: en, ko.")
+@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Of a labeller.")
 @click.option("--kind", type=click.Choice(_KINDS), default="classify", show_default=True, help="For label new.")
 @click.option("--seed", type=int, help="Of sampling and folds.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask about the price.")
@@ -89,7 +89,7 @@ def _new(name: str | None, output: Path | None, options: dict[str, Any], *, as_j
     from datakit.cli.console import console, print_json
     from datakit.core.errors import UsageError
     from datakit.core.storage import write_text
-    from datakit.labelling.labeller import skeleton
+    from datakit.labelling.skeleton import skeleton
 
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"'{name or ''}' cannot name a labeller", hint="Letters, digits, - and _: label new urgency")
@@ -112,7 +112,8 @@ def _label(what: str, output: Path | None, options: dict[str, Any], *, as_json: 
     out = console(quiet=quiet, to_stderr=as_json)
     confirm = _asker(options["yes"])
     with _telling(out) as tell:
-        if Path(what).suffix in (".yaml", ".yml"):
+        recipe = Path(what).suffix in (".yaml", ".yml")
+        if recipe:
             made = label_recipe(Path(what), output=output, seed=options["seed"], confirm=confirm, tell=tell)
         else:
             columns = {"text": options["text_column"], "label": options["label_column"]}
@@ -130,7 +131,10 @@ def _label(what: str, output: Path | None, options: dict[str, Any], *, as_json: 
         dropped, folder, page = made.dropped, str(made.folder), str(made.page)
         print_json({"folder": folder, "page": page, "kept": made.kept, "dropped": dropped, **made.facts})
         return
-    for line in _lines(made):
+    after = (
+        [f"          datakit build {what}: the steps after it, which are not in {made.page.parent}"] if recipe else []
+    )
+    for line in [*_lines(made), *after]:
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -187,12 +191,7 @@ def _lines(made: LabelRun) -> list[str]:
         ends = "" if figure["low"] is None else f" [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
         chance = "" if kappa is None else f" · kappa {kappa:.3f}"
         lines.append(f"people    {100 * figure['value']:.1f} % of {figure['n']:,} gold rows agree{ends}{chance}")
-    best = facts.get("threshold")
-    if best:
-        lines.append(
-            f"threshold {best['threshold']:.2f} keeps {100 * best['coverage']:.0f} % of the rows, "
-            f"{100 * best['accuracy']:.1f} % of them right"
-        )
+    lines += _confidence(facts)
     if facts.get("suspicious") is not None:
         lines.append(f"in doubt  {len(facts['suspicious']):,} of {facts['checked']:,} labels that were there")
     money = f"{spending['cost']:,.4f} {spending['currency']}"
@@ -200,3 +199,16 @@ def _lines(made: LabelRun) -> list[str]:
     lines.append(f"report    {made.page}")
     lines.append(f"next      datakit review {made.folder}")
     return lines
+
+
+def _confidence(facts: dict[str, Any]) -> list[str]:
+    """Where to put the threshold, or why nobody can say."""
+    best, gold = facts.get("threshold"), facts["gold"]["labelled"]
+    if set(facts["confidence_from"]) == {"votes"} and facts["votes"]["ok"] == facts["confidence_from"]["votes"]:
+        return ["confidence says nothing: one vote a row, no probabilities; take --votes 5 or several models"]
+    if best:
+        kept, right = 100 * best["coverage"], 100 * best["accuracy"]
+        return [f"threshold {best['threshold']:.2f} keeps {kept:.0f} % of the rows, {right:.1f} % of them right"]
+    if gold:
+        return [f"threshold none is surely above 95 % on {gold:,} gold rows; the report has the curve"]
+    return []

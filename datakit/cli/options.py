@@ -100,8 +100,15 @@ def _kind(annotation: Any) -> Any:
         values = get_args(annotation)
         return click.Choice(values) if all(isinstance(value, str) for value in values) else None
     if origin in (tuple, list):
-        return tuple if get_args(annotation)[:1] == (str,) else None
+        return tuple if _is_text(next(iter(get_args(annotation)), None)) else None
     return annotation if annotation in (str, int, float, bool) else None
+
+
+def _is_text(annotation: Any) -> bool:
+    """A text, or one of some texts."""
+    if get_origin(annotation) is Literal:
+        return all(isinstance(value, str) for value in get_args(annotation))
+    return annotation is str
 
 
 def _shown(default: Any) -> str:

@@ -37,9 +37,13 @@ def command(**given: Any) -> None:
     \b
     Examples:
       $ datakit pii tickets.csv -o clean.csv --replace tag
-      $ cat tickets.csv | datakit pii - --format csv --language ko,en
+      $ cat tickets.csv | datakit pii - --language ko,en
       $ datakit pii tickets.csv --audit 200
     """
+    from datakit.pii.recognizers import load_presidio
+
+    if given["step_pii_engine"] is None:
+        load_presidio(torch=False)
     if given["audit"] is not None:
         _audit(given)
         return
@@ -52,6 +56,7 @@ def _audit(given: dict[str, Any]) -> None:
     """Prints how many planted values are found."""
     from datakit.cli.console import console
     from datakit.cli.plain import files_of, make_step
+    from datakit.core.workers import Workers
     from datakit.pii.step import PiiStep
     from datakit.plain.columns import said_columns
     from datakit.plain.engine import read_columns
@@ -62,11 +67,12 @@ def _audit(given: dict[str, Any]) -> None:
         raise click.UsageError(f"--audit writes nothing, so --{option} does not go with it: leave one out")
     files = files_of(given)
     columns = read_columns(files, said_columns(given["column"])) or {}
-    step = make_step("pii", given, columns)
-    if not isinstance(step, PiiStep):
-        raise TypeError(f"the step 'pii' is {type(step).__name__}, which has no audit")
     texts = sample_texts(files, columns, count=_HOSTS, skip_bad_rows=given["skip_bad_rows"])
-    result = step.audit(texts, given["audit"])
+    with Workers(given["workers"]) as workers:
+        step = make_step("pii", given, columns, workers)
+        if not isinstance(step, PiiStep):
+            raise TypeError(f"the step 'pii' is {type(step).__name__}, which has no audit")
+        result = step.audit(texts, given["audit"])
     if given["as_json"]:
         click.echo(json.dumps(result.to_json(), indent=1))
         return

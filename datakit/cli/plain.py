@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from datakit.core.step import Step
+    from datakit.core.workers import Workers
     from datakit.plain import PlainFile, PlainResult
 
 __all__ = ["files_of", "make_step", "reading_options", "run_steps", "said", "writing_options"]
@@ -31,6 +32,7 @@ _WRITING = (
     click.option("--dropped", metavar="FILE", help="Dropped rows; OUT.dropped.jsonl by default."),
     click.option("--skip-bad-rows", is_flag=True, help="Set unreadable rows aside instead of ending."),
 )
+_WORKERS = click.option("--workers", type=click.IntRange(1), default=1, help="Processes.  [default: 1]")
 _SHARD = click.option("--shard", metavar="I/N", help="Only every N-th row (of many files: file) from the I-th.")
 _PRINTING = (
     click.option("--json", "as_json", is_flag=True, help="Print counts as JSON; to stderr with -o -."),
@@ -50,10 +52,10 @@ def reading_options(function: F) -> F:
 
 
 def writing_options(*, shards: bool) -> Callable[[F], F]:
-    """The same and where rows go."""
+    """The same and where rows go; where a row step can, in shards and by several processes."""
 
     def decorate(function: F) -> F:
-        return _all(function, (*_READING, *_WRITING, *((_SHARD,) if shards else ()), *_PRINTING))
+        return _all(function, (*_READING, *_WRITING, *((_SHARD, _WORKERS) if shards else ()), *_PRINTING))
 
     return decorate
 
@@ -72,19 +74,23 @@ def files_of(given: Mapping[str, Any], paths: Sequence[str] | None = None) -> li
     return open_files(given["files"] if paths is None else paths, reading)
 
 
-def make_step(name: str, given: Mapping[str, Any], columns: Mapping[str, str], **more: Any) -> Step:
+def make_step(
+    name: str, given: Mapping[str, Any], columns: Mapping[str, str], workers: Workers | None = None, **more: Any
+) -> Step:
     """A step from a command's options.
 
     Args:
         name: As in a recipe.
         given: What click collected.
         columns: Our names to the file's.
+        workers: Processes for it.
         more: Parameters that are no options of their own.
     """
     from pathlib import Path
 
     from datakit.cli.options import step_params
     from datakit.core.step import StepContext
+    from datakit.core.workers import Workers
     from datakit.recipe import STEPS
 
     step = STEPS.load(name)
@@ -94,6 +100,7 @@ def make_step(name: str, given: Mapping[str, Any], columns: Mapping[str, str], *
         folder=Path.cwd(),
         columns={"file": dict(columns)},
         offline=bool(given.get("offline")),
+        workers=workers or Workers(),
     )
     made: Step = step(params, context)
     return made
@@ -109,6 +116,7 @@ def run_steps(
         steps: Names in order, each with parameters that are no options.
         needs_text: Whether the steps need a text column.
     """
+    from datakit.core.workers import Workers
     from datakit.plain import run
     from datakit.plain.columns import said_columns
     from datakit.plain.engine import read_columns, shard_of
@@ -116,8 +124,8 @@ def run_steps(
     said_names = said_columns(given["column"])
     files = files_of(given)
     columns = read_columns(files, said_names) or {}
-    made = [make_step(name, given, columns, **more) for name, more in steps]
-    with _counting(given) as progress:
+    with Workers(given.get("workers") or 1) as workers, _counting(given) as progress:
+        made = [make_step(name, given, columns, workers, **more) for name, more in steps]
         result = run(
             files,
             made,
@@ -169,6 +177,7 @@ def _as_json(result: PlainResult) -> dict[str, Any]:
         "nulled": result.nulled,
         "outputs": list(result.outputs),
         "dropped_rows": result.sidecar,
+        "found_rows": result.found,
         "columns": result.columns,
         "notes": result.notes,
     }
@@ -186,4 +195,6 @@ def _lines(result: PlainResult) -> list[str]:
         lines.append(f"{'output':<10}{', '.join(result.outputs)}")
     if result.sidecar:
         lines.append(f"{'why':<10}{result.sidecar}")
+    if result.found:
+        lines.append(f"{'found':<10}{result.found}")
     return lines

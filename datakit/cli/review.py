@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_AGAIN = "run the same label or build command again to use them"
+
 
 @click.command("review")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -26,6 +28,7 @@ __all__ = ["command"]
 )
 @click.option("--sample", type=click.IntRange(0), default=0, help="First so many random rows, which measure.")
 @click.option("--limit", type=click.IntRange(1), help="So many rows in all.")
+@click.option("--labeller", help="Whose labels, where RUN has several.")
 @click.option("--who", help="Your name; the user's by default.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page; any that is free by default.")
 @click.option("--export", "out_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a CSV and end.")
@@ -37,6 +40,7 @@ def command(
     order: str,
     sample: int,
     limit: int | None,
+    labeller: str | None,
     who: str | None,
     port: int,
     out_file: Path | None,
@@ -61,14 +65,14 @@ def command(
     from datakit.labelling.folder import LabelFolder
     from datakit.labelling.queue import queue
 
-    folder = LabelFolder.of(run)
+    folder = LabelFolder.of(run, labeller)
     kept = folder.read()
     name = who or _user()
     out = console(quiet=quiet or as_json)
     with folder.corrections() as corrections:
         if in_file is not None:
             count = import_labels(kept, corrections, in_file, who=name)
-            line, facts = f"took      {count:,} new words from {in_file}; build again to use them", {"taken": count}
+            line, facts = f"took      {count:,} new words from {in_file}; {_AGAIN}", {"taken": count}
         elif out_file is not None:
             rows = queue(kept, order=order, sample=sample, limit=limit)  # type: ignore[arg-type]
             count = export_labels(kept, corrections, rows, out_file)
@@ -77,7 +81,7 @@ def command(
             rows = queue(kept, order=order, sample=sample, limit=limit)  # type: ignore[arg-type]
             _serve(kept, corrections, rows, name, port, as_json=as_json)
             facts = {"judged": len(corrections.latest())}
-            line = f"kept      {facts['judged']:,} words; build again to use them"
+            line = f"kept      {facts['judged']:,} words; {_AGAIN}"
     if as_json:
         print_json(facts)
     out.print(line, markup=False, soft_wrap=True)

@@ -17,8 +17,8 @@ __all__ = ["command"]
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--model", "-m", required=True, help="Model folder, Hub name, or pocket.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the trained model.")
-@click.option("--objective", help="What is learnt: sft, text, mlm, dpo, orpo.  [default: sft]")
-@click.option("--backend", default="native", show_default=True, help="Who trains: native, trl, command, mock.")
+@click.option("--objective", help="What is learnt: sft, text, mlm, dpo, orpo, reward.  [default: sft]")
+@click.option("--backend", default="native", show_default=True, help="Who trains: native, trl, ppo, command, mock.")
 @click.option(
     "--backend-option", "-B", multiple=True, metavar="KEY=VALUE", help="A setting of the backend; repeatable."
 )

@@ -15,8 +15,23 @@ from typing import Any, Literal
 from datakit.core.errors import ModelError, Unreachable
 from datakit.core.require import require
 
-__all__ = ["empty_model", "find_model", "load_model", "load_tokenizer", "no_progress_bars", "stored_dtype"]
+__all__ = [
+    "Architecture",
+    "empty_model",
+    "find_model",
+    "load_model",
+    "load_tokenizer",
+    "no_progress_bars",
+    "stored_dtype",
+]
 
+Architecture = Literal["causal", "masked", "reward"]
+
+_CLASSES = {
+    "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
+    "reward": "AutoModelForSequenceClassification",
+}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?")
 # What is fetched: never pickled weights, never code; not the second copy some publishers keep.
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -100,16 +115,15 @@ def load_tokenizer(folder: Path) -> Any:
     return found
 
 
-def load_model(
-    folder: Path, *, dtype: Any, device: str = "cpu", architecture: Literal["causal", "masked"] = "causal"
-) -> Any:
+def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: Architecture = "causal") -> Any:
     """The language model in a folder, in evaluation mode.
 
     Args:
         folder: From :func:`find_model`.
         dtype: A torch dtype or its name.
         device: Where it is put.
-        architecture: A ``causal`` model, or a ``masked`` one (an encoder).
+        architecture: A ``causal`` model, a ``masked`` one (an encoder), or a ``reward`` model: a causal model with
+            one number per text in place of the next token; its last layer is drawn anew where the folder has none.
 
     Raises:
         ModelError: It is none, needs code of its own, or weights are missing.
@@ -118,15 +132,15 @@ def load_model(
     torch = require("torch", extra="train")
     safetensors = require("safetensors", extra="train")
     try:
-        with no_progress_bars():
-            kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
-            model, loading = kind.from_pretrained(
+        with no_progress_bars(), _no_reports():
+            model, loading = getattr(transformers, _CLASSES[architecture]).from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
                 trust_remote_code=False,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                **({"num_labels": 1} if architecture == "reward" else {}),
             )
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, safetensors.SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
@@ -134,7 +148,8 @@ def load_model(
         raise ModelError(
             f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
         ) from error
-    if missing := sorted(loading["missing_keys"]):
+    drawn = {"score.weight"} if architecture == "reward" else set()
+    if missing := sorted({*loading["missing_keys"]} - drawn):
         raise ModelError(
             f"not a whole {architecture} language model: {len(missing)} weights are missing, '{missing[0]}' first",
             where=folder,
@@ -142,7 +157,7 @@ def load_model(
     return model.to(device).eval()
 
 
-def empty_model(folder: Path, *, architecture: Literal["causal", "masked"] = "causal") -> Any:
+def empty_model(folder: Path, *, architecture: Architecture = "causal") -> Any:
     """The language model of a folder without its weights, to count and look at; not to compute with.
 
     Raises:
@@ -152,9 +167,10 @@ def empty_model(folder: Path, *, architecture: Literal["causal", "masked"] = "ca
     torch = require("torch", extra="train")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        kind = transformers.AutoModelForCausalLM if architecture == "causal" else transformers.AutoModelForMaskedLM
+        if architecture == "reward":
+            config.num_labels = 1
         with torch.device("meta"):
-            return kind.from_config(config, trust_remote_code=False)
+            return getattr(transformers, _CLASSES[architecture]).from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise ModelError(
             f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
@@ -168,11 +184,23 @@ def _first_line(error: BaseException) -> str:
 @contextlib.contextmanager
 def no_progress_bars() -> Iterator[None]:
     """Keeps transformers' own bars off the terminal while a model is read or written."""
-    logging = require("transformers", extra="train").utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bars = require("transformers", extra="train").utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _no_reports() -> Iterator[None]:
+    """Keeps transformers' table of missing weights off the terminal; what is missing is an error of ours, or wanted."""
+    logging = require("transformers", extra="train").utils.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

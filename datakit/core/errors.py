@@ -18,6 +18,7 @@ train.errors.TrainError and evalkit.errors.EvalError derive from DatakitError to
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "DatakitError",
@@ -52,12 +53,20 @@ class DatakitError(Exception):
         self.where = None if where is None else str(where)
         self.hint = hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It may come out of another process."""
+        return _again, (type(self), self.message, self.where, self.hint)
+
     def __str__(self) -> str:
         """One line: where, what, what to do."""
         text = self.message if self.where is None else f"{self.where}: {self.message}"
         if self.hint:
             text = f"{text.rstrip('.')}{'' if text.endswith(('?', '!')) else '.'} {self.hint}"
         return " ".join(text.split())
+
+
+def _again(kind: type[DatakitError], message: str, where: str | None, hint: str | None) -> DatakitError:
+    return kind(message, where=where, hint=hint)
 
 
 class UsageError(DatakitError):

@@ -37,9 +37,17 @@ def file_digest(path: Path) -> str:
     return state.hexdigest()
 
 
-def tree_digest(folder: Path, patterns: Iterable[str] = ("*",)) -> str:
-    """Hash of names and bytes of all files under a folder that match a pattern; for model weights and data folders."""
-    found = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
+def tree_digest(folder: Path, patterns: Iterable[str] = ("*",), *, deep: bool = True) -> str:
+    """Hash of names and bytes of a folder's files that match a pattern; for model weights and data folders.
+
+    Args:
+        folder: The folder.
+        patterns: Of file names.
+        deep: Files of the folders in it too. A model is what lies in its folder itself: kept checkpoints, or the same
+            weights in another format, lie below and are not loaded.
+    """
+    look = folder.rglob if deep else folder.glob
+    found = {path for pattern in patterns for path in look(pattern) if path.is_file()}
     parts: list[str] = []
     for path in sorted(found):
         parts += [path.relative_to(folder).as_posix(), file_digest(path)]

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from datakit.core.errors import StepError
+from datakit.core.workers import Workers
 
 __all__ = ["LEDGER_SCHEMA", "Action", "Params", "Step", "StepContext", "StepOutput", "entry", "ledger_table"]
 
@@ -101,6 +102,7 @@ class StepContext:
         redact: Languages to what finds personal data in texts, for steps that send texts somewhere.
         confirm: Asks a person, before money is spent; None where nobody can be asked.
         tell: Hears how far a long step is.
+        workers: Do what looks at each row by itself.
     """
 
     seed: int = 0
@@ -113,6 +115,15 @@ class StepContext:
     redact: Callable[[tuple[str, ...]], Any] | None = None
     confirm: Callable[[str], bool] | None = None
     tell: Callable[[str], None] = lambda text: None
+    workers: Workers = field(default_factory=Workers)
+
+    def seed_of(self, own: int | None) -> int:
+        """A step's own seed, else the recipe's."""
+        return self.seed if own is None else own
+
+    def mapped(self) -> dict[str, str]:
+        """Our name to the file's name of all sources' columns."""
+        return {ours: theirs for names in self.columns.values() for ours, theirs in names.items()}
 
 
 class Step(Protocol):
@@ -120,7 +131,9 @@ class Step(Protocol):
 
     A step is made as ``StepClass(params, context)``; ``Params`` on the class is its parameter model.
     ``fingerprint`` is everything outside the parameters that determines the result (template texts, bytes of other
-    files, library versions); it becomes part of the cache key.
+    files, library versions); it becomes part of the cache key. A step may also have ``columns`` (that the rows must
+    have), ``after`` (hears the steps before it, and refuses those it cannot follow), ``notes`` and ``documents`` (for
+    the data card and beside it).
     """
 
     name: ClassVar[str]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from datakit.core.errors import StepError
-from datakit.decontaminate.grams import Grams, Sides, grams_of, run_hashes, sides_of
+from datakit.decontaminate.grams import NGRAM_UNIT, Grams, Sides, grams_of, run_hashes, sides_of
 from datakit.decontaminate.items import read_items
 from datakit.text.shingles import shingle_runs, shingle_sets
 
@@ -68,8 +69,8 @@ def decontaminate(
 
     An n-gram of 13 words of an item's prompt or answer counts (8 where it has fewer than 13; twice as many syllables or
     characters in scripts without spaced words). A shorter prompt counts where it is a whole text or turn; a shorter
-    answer only together with its prompt. Case, punctuation and spacing do not matter. N-grams common to more than 1 %
-    of a task's items, and more than ten, are the task's wording and count for nothing.
+    answer only together with its prompt. Case, punctuation and spacing do not matter, and symbols are no words. N-grams
+    common to more than 1 % of a task's items, and more than ten, are the task's wording and count for nothing.
 
     Args:
         texts: Training texts; a chat is a list of its turns.
@@ -150,7 +151,7 @@ def _covered(
 
     if not len(grams.hashes):
         return {}
-    sets = shingle_sets(texts, ngram=length)
+    sets = shingle_sets(texts, ngram=length, unit=NGRAM_UNIT)
     at = np.minimum(np.searchsorted(grams.hashes, sets.hashes), len(grams.hashes) - 1)
     hit = np.flatnonzero(grams.hashes[at] == sets.hashes)
     row = np.searchsorted(sets.offsets, hit, side="right") - 1
@@ -193,15 +194,14 @@ def _short_answers(
     """Answers too short to count alone, in texts that hold their prompt; of several lines the first will do."""
     import numpy as np
 
-    found = {}
-    for row, prompt in prompts:
-        answer = prompt + 1
-        if not sides.units[answer] or sides.ngram[answer]:
-            continue
-        for line in dict.fromkeys([sides.texts[answer] or "", (sides.texts[answer] or "").strip().split("\n")[0]]):
+    @cache  # many rows may be the same text, and hold the same item
+    def holds(text: str | None, answer: str) -> bool:
+        for line in dict.fromkeys([answer, answer.strip().split("\n")[0]]):
             count = len(shingle_runs([line], ngram=1).hashes)
             wanted = shingle_runs([line], ngram=count).hashes
-            if np.isin(wanted, shingle_runs([texts[row - first]], ngram=count).hashes).all():
-                found[row, answer] = 1.0
-                break
-    return found
+            if np.isin(wanted, shingle_runs([text], ngram=count).hashes).all():
+                return True
+        return False
+
+    short = ((row, prompt + 1) for row, prompt in prompts if sides.units[prompt + 1] and not sides.ngram[prompt + 1])
+    return {(row, side): 1.0 for row, side in short if holds(texts[row - first], sides.texts[side] or "")}

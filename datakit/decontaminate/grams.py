@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from datakit.text.script import Unit
 from datakit.text.shingles import ShingleSets, shingle_runs
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Hashes = NDArray[np.uint64]
 
-__all__ = ["Grams", "Sides", "grams_of", "run_hashes", "sides_of"]
+__all__ = ["NGRAM_UNIT", "Grams", "Sides", "grams_of", "run_hashes", "sides_of"]
 
+#: In n-grams symbols do not count: ``2*15=<<2*15=30>>30`` would be 16 of 13 words, and stands in many sums.
+NGRAM_UNIT: Final[Unit] = "bare"
 # A syllable or ideograph says less than a word: twice as many of them make an n-gram.
 _UNSPACED: Final = 2
 # An n-gram that more than this share of a task's items, and more than ten, have in common is the task's wording.
@@ -30,7 +33,7 @@ class Sides:
 
     Attributes:
         texts: Of the sides; None where blank.
-        units: Number of units of each; 0 where blank.
+        units: Number of units of each, symbols not counted; 0 where blank.
         ngram: Units per n-gram of each; 0 where it is too short for one.
     """
 
@@ -61,9 +64,9 @@ def sides_of(prompts: Sequence[str | None], answers: Sequence[str | None], *, ng
     import numpy as np
 
     texts = [text if text and text.strip() else None for pair in zip(prompts, answers, strict=True) for text in pair]
-    units = np.diff(shingle_runs(texts, ngram=1).offsets)
-    words = np.diff(shingle_runs(texts, ngram=1, unit="word").offsets)
-    factor = np.where(units > _UNSPACED * words, _UNSPACED, 1)
+    kinds: tuple[Unit, ...] = ("auto", "word", NGRAM_UNIT)
+    signs, words, units = (np.diff(shingle_runs(texts, ngram=1, unit=unit).offsets) for unit in kinds)
+    factor = np.where(units > _UNSPACED * (words - (signs - units)), _UNSPACED, 1)
     chosen = np.where(units >= ngram * factor, ngram * factor, np.where(units >= short * factor, short * factor, 0))
     return Sides(texts, units, chosen)
 
@@ -73,7 +76,7 @@ def grams_of(sides: Sides, tasks: Sequence[str], length: int) -> Grams:
     import numpy as np
 
     which = np.flatnonzero(sides.ngram == length)
-    runs = shingle_runs([sides.texts[side] for side in which.tolist()], ngram=length)
+    runs = shingle_runs([sides.texts[side] for side in which.tolist()], ngram=length, unit=NGRAM_UNIT)
     sizes = np.diff(runs.offsets)
     side = np.repeat(which, sizes)
     position = np.arange(len(runs.hashes)) - np.repeat(runs.offsets[:-1], sizes)

@@ -30,6 +30,7 @@ RECORD = pa.schema(
         ("side", pa.string()),
         ("covered", pa.float64()),
         ("example_id", pa.string()),
+        ("in_training", pa.bool_()),
     ]
 )
 
@@ -76,7 +77,7 @@ class DecontaminateStep:
 
     Params: ClassVar[type[DecontaminateParams]] = DecontaminateParams
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["row", "table"]] = "table"
 
     def __init__(self, params: DecontaminateParams, context: StepContext | None = None) -> None:
@@ -161,11 +162,18 @@ def _contents(messages: Sequence[Mapping[str, str]] | None) -> list[str]:
     return [turn["content"] or "" for turn in messages or ()]
 
 
-def contamination_table(ledgers: Sequence[pa.Table]) -> pa.Table:
-    """What ``decontaminate`` steps found, from their ledgers: task, item_id, side, covered, example_id."""
+def contamination_table(ledgers: Sequence[pa.Table], trained: Sequence[pa.Table]) -> pa.Table:
+    """What ``decontaminate`` steps found, from their ledgers: task, item_id, side, covered, example_id, in_training.
+
+    Args:
+        ledgers: Of the steps.
+        trained: Rows that a model is trained on. A row that was dropped, or went to another split, is in none of them;
+            one that was made into others is known by their parent and group.
+    """
+    known = {one for table in trained for name in ("id", "parent", "group") for one in table[name].to_pylist()}
     rows = [row for ledger in ledgers for row in ledger.to_pylist() if row["step"] == DecontaminateStep.name]
     found = [
-        dict(zip(RECORD.names, [*match, row["example_id"]], strict=True))
+        dict(zip(RECORD.names, [*match, row["example_id"], row["example_id"] in known], strict=True))
         for row in rows
         for match in json.loads(row["evidence"])["matches"]
     ]

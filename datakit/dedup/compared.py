@@ -17,8 +17,13 @@ __all__ = ["column_of", "compared", "reference_texts", "scores"]
 _TEXTS: Final = ("text", "content", "prompt", "question", "instruction", "messages")
 
 
-def compared(table: pa.Table, on: str) -> Iterator[str | None]:
-    """The text of each row that is compared; None where the row has none."""
+def compared(table: pa.Table, on: str | Sequence[str]) -> Iterator[str | None]:
+    """The text of each row that is compared, of several columns joined; None where the row has none."""
+    if not isinstance(on, str):
+        for parts in zip(*(compared(table, name) for name in on), strict=True):
+            there = [part for part in parts if part is not None]
+            yield "\n".join(filter(None, there)) if there else None
+        return
     if on in ("auto", "text", "prompt", "answer", "messages"):
         texts = table.column("text").to_pylist() if on in ("auto", "text") else [None] * table.num_rows
         turns = table.column("messages").to_pylist() if on != "text" else [None] * table.num_rows
@@ -74,7 +79,7 @@ def scores(table: pa.Table, by: str) -> list[float | None]:
     return found
 
 
-def reference_texts(path: Path, on: str, column: str | None) -> list[str | None]:
+def reference_texts(path: Path, on: str | Sequence[str], column: str | None) -> list[str | None]:
     """Texts of a file that rows are compared with.
 
     Args:
@@ -89,6 +94,11 @@ def reference_texts(path: Path, on: str, column: str | None) -> list[str | None]
     rows = read_rows(path)
     if column is None and {"messages", "text", "fields"} <= set(rows.column_names):
         return list(compared(rows, on))
+    if not isinstance(on, str):
+        if column is None and set(on) <= set(rows.column_names):
+            parts = [[as_text(value) or "" for value in rows.column(name).to_pylist()] for name in on]
+            return ["\n".join(filter(None, row)) for row in zip(*parts, strict=True)]
+        on = ", ".join(on)
     wanted = (column,) if column is not None else (on, *_TEXTS)
     name = next((name for name in wanted if name in rows.column_names), None)
     if name is None:

@@ -34,10 +34,12 @@ class DedupParams(Params):
 
     Attributes:
         on: What is compared: ``text``, ``prompt`` (all turns before the answer), ``answer``, ``messages``, the name
-            of another column of the file, or ``auto``: the text where a row has one, else its messages.
+            of another column of the file, a list of columns (joined), or ``auto``: the text where a row has one,
+            else its messages.
         threshold: Smallest Jaccard similarity of shingle sets; 1 compares whole normalised texts only.
         ngram: Units per shingle.
-        unit: ``auto`` (words where the script spaces them, syllables elsewhere), ``word``, ``char`` or ``syllable``.
+        unit: ``auto`` (words where the script spaces them, syllables elsewhere), ``bare`` (the same without symbols),
+            ``word``, ``char`` or ``syllable``.
         num_perm: Length of the MinHash signatures that propose pairs.
         seed: Of the signatures.
         keep: Which of two duplicates stays: the ``first`` row, the ``longest`` text, or the ``best`` by a column.
@@ -51,7 +53,7 @@ class DedupParams(Params):
         index: A folder with the signatures of all rows kept so far; the rows kept now are added.
     """
 
-    on: str = "auto"
+    on: str | tuple[str, ...] = "auto"
     threshold: float = Field(default=0.8, gt=0, le=1)
     ngram: int = Field(default=5, ge=1, le=100)
     unit: Unit = "auto"

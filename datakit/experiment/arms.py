@@ -99,7 +99,7 @@ def is_trained(folder: Path, key: str) -> bool:
 
 
 def _weights(folder: Path) -> str:
-    return tree_digest(folder, ("*.safetensors",))
+    return tree_digest(folder, ("*.safetensors",), deep=False)
 
 
 def _fit(

@@ -15,10 +15,19 @@ from datakit.core.require import pip_line
 from datakit.core.storage import cache_folder
 from datakit.experiment.finding import Finding, State
 
-__all__ = ["EXTRAS", "Examination", "examine", "machine", "packages", "storage", "unmet"]
+__all__ = ["EXTRAS", "USES", "Examination", "examine", "machine", "packages", "storage", "unmet"]
 
-EXTRAS = ("pii", "train", "eval")
-USES = {"curation": (), "personal data": ("pii",), "training": ("train",), "evaluation": ("eval",)}
+EXTRAS = ("pii", "train", "eval", "label", "s3", "semantic")
+_LOOP = ("pii", "train", "eval")
+USES = {
+    "curation": (),
+    "personal data": ("pii",),
+    "training": ("train",),
+    "evaluation": ("eval",),
+    "labelling": ("label",),
+    "object storage": ("s3",),
+    "static embeddings": ("semantic",),
+}
 MIN_DISK, MIN_MEMORY = 5e9, 4e9
 
 
@@ -28,8 +37,9 @@ class Examination:
 
     Attributes:
         findings: In the order they are printed.
-        usable: Use (curation, personal data, training, evaluation) to whether its packages are there.
-        install: The pip line that brings what is missing; None where nothing is.
+        usable: Use (one of ``USES``) to whether its packages are there.
+        install: The pip line that brings what the whole loop is missing; None where nothing is. Labelling, object
+            storage and static embeddings are no part of the loop.
     """
 
     findings: tuple[Finding, ...]
@@ -54,7 +64,7 @@ def examine(*, offline: bool = False, folder: Path | None = None) -> Examination
 
     missing = unmet()
     usable = {use: not any(missing[extra] for extra in ("", *extras)) for use, extras in USES.items()}
-    wanted = [extra for extra in EXTRAS[:3] if missing[extra]]
+    wanted = [extra for extra in _LOOP if missing[extra]]
     findings = [*machine(), *packages(missing), *accelerator(), *hub(offline=offline), *storage(folder or Path.cwd())]
     install = pip_line(*wanted) if wanted else None
     return Examination(tuple(findings), usable, install)
@@ -129,6 +139,9 @@ def packages(missing: dict[str, list[str]]) -> list[Finding]:
         "pii": ("presidio-analyzer",),
         "train": ("torch", "transformers", "peft"),
         "eval": ("lm-eval", "scipy"),
+        "label": ("openai", "cleanlab", "starlette"),
+        "s3": ("s3fs",),
+        "semantic": ("model2vec",),
     }
     for extra, names in missing.items():
         name = extra or "base"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from datakit.core.errors import DatakitError
 from datakit.experiment.arms import Trained
 from datakit.experiment.events import Event, Listener
+from datakit.experiment.judge import make_judge
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import Recipe
@@ -75,7 +76,11 @@ def _rows_task(recipe: Recipe, layout: Layout, name: str, *, private: bool) -> S
             where=layout.data,
             hint="Add test to the split step, or set evaluate.task",
         )
-    return data_task(files[0], name=name, chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private)
+    spec = recipe.evaluate.judge
+    judge = None if spec is None else make_judge(spec, recipe.folder, offline=recipe.offline)
+    return data_task(
+        files[0], name=name, chat=recipe.chat, metrics=recipe.evaluate.metrics, private=private, judge=judge
+    )
 
 
 def wanted_tasks(recipe: Recipe) -> list[SuiteTask]:

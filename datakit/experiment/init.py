@@ -176,10 +176,10 @@ def _steps(sight: Sight, found: Meaning, template: str | None) -> list[str]:
     else:
         lines.append(_said("# - pii: {replace: tag}", "no personal data met the eye"))
     on = _DEDUP.get(found.shape)
-    if found.shape == "instructions" and sight.column(found.main[0]).distinct > 0.95 * len(sight.rows):
-        on = found.main[0]
+    if found.shape == "instructions":
+        on = f"[{', '.join(_scalar(name) for name in found.main[:2] if name)}]"  # many inputs share an instruction
     if on:
-        lines.append(f"- dedup: {{on: {_scalar(on)}, threshold: 0.8}}")
+        lines.append(f"- dedup: {{on: {on}, threshold: 0.8}}")
     else:
         lines.append(_said("# - dedup: {on: COLUMN}", "no one column tells rows apart"))
     lines.append(_split(found))

@@ -17,7 +17,8 @@ from datakit.core.step import StepContext
 from datakit.core.storage import write_table, write_text
 from datakit.export.folder import plain
 from datakit.labelling.exchange import export_labels
-from datakit.labelling.folder import LabelFolder
+from datakit.labelling.folder import LabelFolder, folder_name
+from datakit.labelling.labeller import load_labeller
 from datakit.labelling.queue import queue
 from datakit.labelling.step import LabelParams, LabelStep
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe, recipe_error
@@ -107,7 +108,7 @@ def label_file(
     write_table(output / "labels.parquet", plain(made.table))
     for name, text in step.documents().items():
         write_text(output / name, text)
-    found = LabelFolder(private)
+    found = LabelFolder(private, step.labeller.name)
     kept = found.read()
     if not kept.facts["rows"]:
         raise DatakitError(
@@ -145,7 +146,9 @@ def label_recipe(
     confirm: Confirm | None = None,
     tell: Tell = lambda text: None,
 ) -> LabelRun:
-    """Runs a recipe up to its ``label`` step, into the run's folder; ``datakit build`` then finds every answer there.
+    """Runs a recipe up to its last ``label`` step, into the run's folder; ``datakit build`` then finds every answer.
+
+    What is told is of the last one; the reports of all lie beside the data card.
 
     Raises:
         RecipeError: The recipe cannot be right.
@@ -156,10 +159,11 @@ def label_recipe(
     names = [step.name for step in recipe.steps]
     if "label" not in names:
         raise UsageError("the recipe has no label step", where=path, hint="Add one to data.steps, or name a data file")
-    part = DataRecipe.model_validate(
-        {**recipe.model_dump(), "steps": [step.model_dump() for step in recipe.steps[: names.index("label") + 1]]}
-    )
-    check_steps(part)
+    last = len(names) - names[::-1].index("label")
+    part = DataRecipe.model_validate({**recipe.model_dump(), "steps": [s.model_dump() for s in recipe.steps[:last]]})
+    params = check_steps(part)[-1][1]
+    assert isinstance(params, LabelParams)
+    labeller = load_labeller(params.use, folder=path.parent, language=params.language).name
     name = str(document.value.get("name") or path.stem)
     seeds = document.value.get("seeds") or [0]
     folder = output or Path("runs") / name
@@ -173,7 +177,8 @@ def label_recipe(
         confirm=confirm,
         tell=tell,
     )
-    last = built.steps[-1]
-    facts = LabelFolder.of(folder).read().facts
+    facts = LabelFolder.of(folder, labeller).read().facts
     notes = [note for step, note in built.notes if step == "label"]
-    return LabelRun(folder, built.folder / "labels.html", last.rows_out, last.dropped, facts, notes)
+    page = "labels.html" if names.count("label") == 1 else f"labels-{folder_name(labeller)}.html"
+    counts = built.steps[-1]
+    return LabelRun(folder, built.folder / page, counts.rows_out, counts.dropped, facts, notes)

@@ -46,4 +46,4 @@ def resolve_model(reference: str, *, folder: Path, hub: Path | None = None, offl
 
 def model_digest(folder: Path) -> str:
     """Hash of a model's weights, configuration and tokenizer files."""
-    return tree_digest(folder, ("*.safetensors", "*.json", "*.model", "*.jinja"))
+    return tree_digest(folder, ("*.safetensors", "*.json", "*.model", "*.jinja"), deep=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datakit.core.errors import Unreachable
 from datakit.core.hub import TEMPLATES, dataset_folder
 from datakit.core.variables import expand
+from datakit.experiment.judge import make_judge
 from datakit.experiment.models import MODELS
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ def needs(recipe: Recipe) -> list[Need]:
 
 
 def check_needs(recipe: Recipe) -> None:
-    """Names all that is missing together, with the line that fetches it.
+    """Names all that is missing together, with the line that fetches it; a judge must be there to be asked.
 
     Raises:
         Unreachable: ``network: never``, and something is not here.
+        DatakitError: The judge has no key, or what asks it is not installed.
     """
+    if recipe.evaluate.judge is not None:
+        make_judge(recipe.evaluate.judge, recipe.folder, offline=recipe.offline)
     if not recipe.offline:
         return
     missing = [need for need in needs(recipe) if not need.here]

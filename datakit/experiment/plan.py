@@ -51,6 +51,7 @@ class Plan:
         unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
         defaults: Key, value and reason of what the recipe leaves open.
         needs: What comes from the hub or the package index, and whether it was here before.
+        judged: Answers that will go to the judge at most, and where it is; None without one.
     """
 
     built: BuildResult
@@ -63,6 +64,7 @@ class Plan:
     unchanged_passes: float | None
     defaults: Sequence[tuple[str, str, str]]
     needs: Sequence[Need] = ()
+    judged: tuple[int, str] | None = None
 
 
 @dataclass(slots=True)
@@ -184,6 +186,20 @@ def _defaults(recipe: Recipe) -> list[tuple[str, str, str]]:
     return rows
 
 
+def _judged(recipe: Recipe, places: Sequence[Layout], models: int) -> tuple[int, str] | None:
+    """The test rows' written answers, of every model in the report."""
+    from datakit.core.storage import read_table
+
+    judge = recipe.evaluate.judge
+    if judge is None:
+        return None
+    choices = [
+        one for place in places for path in place.split("test") for one in read_table(path)["choices"].to_pylist()
+    ]
+    beside = len(recipe.evaluate.others()) + bool(recipe.evaluate.shots)
+    return sum(not one for one in choices) * (models + beside), f"{judge.model} at {judge.url}"
+
+
 def check(recipe: Recipe) -> Plan:
     """Builds the data in a temporary folder, trains a few steps of each arm, evaluates a few items, and tells.
 
@@ -234,4 +250,5 @@ def _check(recipe: Recipe) -> Plan:
             unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
             defaults=_defaults(recipe),
             needs=wants,
+            judged=_judged(recipe, [place for _, place in parts], models),
         )

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from datakit.core.chat import ChatSettings
 from datakit.core.errors import RecipeError
 from datakit.core.require import own_package
 from datakit.core.yaml import Document
+from datakit.experiment.judge import JudgeSpec
 from datakit.experiment.stage import Stage, read_stages
 from datakit.recipe import NAME, DataRecipe, read_data_recipe, recipe_error
 
@@ -35,6 +36,7 @@ class Evaluate(BaseModel):
     Attributes:
         task: ``test`` is the built test split; or lm-eval task names and files; None leaves the gain out.
         metrics: Of the built test split.
+        judge: A model that scores the open answers of the built test split.
         suite: General tasks that must not be forgotten: a registered name, a file, a list of lm-eval tasks.
         against: Models that stand beside the arms on the user's task: ``base``, and names of others with a folder or
             Hub name each, such as ``{production: models/current}``.
@@ -48,11 +50,18 @@ class Evaluate(BaseModel):
 
     task: str | tuple[str, ...] | None = "test"
     metrics: tuple[str, ...] = ("accuracy",)
+    judge: JudgeSpec | None = None
     suite: str | tuple[str, ...] | None = None
     against: tuple[Literal["base"] | dict[str, str], ...] = ("base",)
     shots: int = Field(default=0, ge=0, le=64)
     margin: float | None = Field(default=None, gt=0, lt=1)
     limit: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _judges_own_rows(self) -> Evaluate:
+        if self.judge is not None and self.task != "test":
+            raise ValueError("a judge reads the answers to the built test split: write task: test, or leave judge out")
+        return self
 
     @field_validator("against")
     @classmethod
@@ -148,6 +157,12 @@ def _arms(document: Document) -> dict[str, Arm]:
             arms[str(name)] = Arm.model_validate(settings or {})
         except ValidationError as error:
             raise recipe_error(error, document, ["arms", str(name)], Arm) from None
+        if arms[str(name)].objective == "reward":
+            raise RecipeError(
+                f"arms.{name}: a reward model answers no question, so it cannot be an arm",
+                where=document.where(("arms", name, "objective")),
+                hint="Make it with `datakit train --objective reward`, and give its folder to the backend ppo",
+            )
     return arms
 
 

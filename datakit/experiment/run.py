@@ -17,6 +17,7 @@ from datakit.core.storage import locked, read_json, write_json, write_text
 from datakit.experiment.arms import Cell, cell_keys, cells, train_cell
 from datakit.experiment.evaluation import beside, evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
+from datakit.experiment.judge import check_written
 from datakit.experiment.layout import FORMAT, Layout
 from datakit.experiment.models import model_digest, resolve_model
 from datakit.experiment.needs import check_needs
@@ -77,6 +78,8 @@ def build_data(recipe: Recipe, layout: Layout, listen: Listener) -> BuildResult:
         listen(Event("build", "data", line))
     if not result.splits.get("train"):
         raise DatakitError("no row is left to train on", where=layout.data, hint="See why with: datakit why RUN ID")
+    if recipe.evaluate.judge is not None:
+        check_written(layout.split("test"))
     return result
 
 

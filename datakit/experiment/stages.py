@@ -188,9 +188,9 @@ def _merged(place: Layout, cell: Cell) -> Path:
 def _facts(adapter: Path, model: Path, merged: Path) -> dict[str, Any]:
     """All that makes a merged model what it is, and its weights."""
     return {
-        "adapter": tree_digest(adapter, ("*.safetensors", "adapter_config.json")),
-        "base": tree_digest(model, ("*.safetensors",)),
-        "weights": tree_digest(merged, ("*.safetensors",)),
+        "adapter": tree_digest(adapter, ("*.safetensors", "adapter_config.json"), deep=False),
+        "base": tree_digest(model, ("*.safetensors",), deep=False),
+        "weights": tree_digest(merged, ("*.safetensors",), deep=False),
     }
 
 

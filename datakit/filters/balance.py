@@ -77,7 +77,7 @@ class BalanceStep:
             return drop_rows(self.name, table, {}, lambda row: {})
         rarest = min(map(len, rows.values()))
         cap = self.params.max_rows or int((self.params.max_ratio or 1) * rarest)
-        seed = self.context.seed if self.params.seed is None else self.params.seed
+        seed = self.context.seed_of(self.params.seed)
         gone: dict[int, int] = {}
         for found in rows.values():
             order = sorted(found, key=lambda row: (lot(seed, ids[row]), ids[row]))

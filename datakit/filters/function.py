@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +32,7 @@ Check = Callable[[Example], str | None]
 FILTERS = Registry("datakit.filters")
 """Filters of installed packages: name to a :data:`Check`, or to a function that makes one from ``options``."""
 
+_ROWS = 500  # that are sent to another process at a time
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 
 
@@ -55,7 +57,7 @@ class FilterStep:
     Params: ClassVar[type[Params]] = FilterParams
 
     def __init__(self, params: FilterParams, context: StepContext) -> None:
-        self.params = params
+        self.params, self.context = params, context
         self.check = _load(params.use, context.folder)
 
     def fingerprint(self) -> str:
@@ -68,7 +70,14 @@ class FilterStep:
 
     def apply(self, table: pa.Table) -> StepOutput:
         """Calls the function on every row."""
-        return _filtered(table, lambda example: self.check(example, **self.params.options), self.params.use)
+        workers = self.context.workers
+        if workers.count < 2 or table.num_rows < 2 * _ROWS:
+            return _filtered(table, lambda example: self.check(example, **self.params.options), self.params.use)
+        # Taken, not sliced: a slice is sent with all that it was cut from.
+        places = [range(start, min(start + _ROWS, table.num_rows)) for start in range(0, table.num_rows, _ROWS)]
+        parts = [table.take(pa.array(rows, pa.int64())) for rows in places]
+        made = workers.map(partial(_checked, self.params, self.context.folder), parts)
+        return StepOutput(*(pa.concat_tables(several) for several in zip(*made, strict=True)))
 
 
 def filter_table(table: pa.Table, check: Check) -> StepOutput:
@@ -100,6 +109,17 @@ def _filtered(table: pa.Table, check: Callable[[Example], Any], name: str) -> St
             )
         dropped.append(entry("filter", example.id, "dropped", reason, evidence={"filter": name}))
     return StepOutput(table.filter(pa.array(keep, pa.bool_())), ledger_table(dropped))
+
+
+@cache
+def _load_once(use: str, folder: Path) -> Callable[..., str | None]:
+    return _load(use, folder)
+
+
+def _checked(params: FilterParams, folder: Path, table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    check = _load_once(params.use, folder)
+    output = _filtered(table, lambda example: check(example, **params.options), params.use)
+    return output.table, output.ledger
 
 
 def _load(use: str, folder: Path) -> Callable[..., str | None]:

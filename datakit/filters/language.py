@@ -59,6 +59,10 @@ def detect(text: str) -> tuple[str, float]:
     return str(language), float(score)
 
 
+def _detect_all(texts: list[str]) -> list[tuple[str, float]]:
+    return [detect(text) for text in texts]
+
+
 class LanguageStep:
     """Drops rows in another language: ``language``; ``language_unsure`` under ``unsure: drop``."""
 
@@ -73,6 +77,7 @@ class LanguageStep:
         self.params = params
         self._found: Counter[str] = Counter()
         self._unsure = 0
+        self._workers = context.workers
 
     def fingerprint(self) -> str:
         """Version of the detector, whose model comes with it."""
@@ -87,7 +92,7 @@ class LanguageStep:
 
         texts = view(table, self.params.on).dictionary_encode()
         letters = pc.count_substring_regex(texts.dictionary, r"\p{L}").to_numpy(zero_copy_only=False)
-        found = [detect(text) for text in texts.dictionary.to_pylist()]
+        found = self._workers.map_texts(_detect_all, texts.dictionary.to_pylist())
         owner = pc.fill_null(texts.indices, -1).to_numpy(zero_copy_only=False)
         reasons: dict[int, str] = {}
         for row in np.flatnonzero(owner >= 0).tolist():

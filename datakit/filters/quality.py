@@ -15,7 +15,7 @@ Sources of the rules and every threshold:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
@@ -159,6 +159,22 @@ class QualityParams(core.Params):
         return [rule for name in self.use for rule in RULES[name] if rule.reason not in self.without]
 
 
+def _broken(params: QualityParams, texts: pa.Array) -> dict[int, tuple[str, dict[str, float]]]:
+    """Position of a text to the first rule it breaks and the evidence."""
+    import numpy as np
+
+    measured = _Measured(texts)
+    broken: dict[int, tuple[str, dict[str, float]]] = {}
+    for rule in params.rules():
+        found = np.asarray(rule.measure(measured), dtype=np.float64)
+        for name, limit in (("min", rule.low), ("max", rule.high)):
+            if limit is None:
+                continue
+            for k in np.flatnonzero(found < limit if name == "min" else found > limit).tolist():
+                broken.setdefault(k, (rule.reason, {"value": round(float(found[k]), 4), name: float(limit)}))
+    return broken
+
+
 class QualityStep:
     """Drops plain texts that break a rule; the reason is the first one broken, with the measured value and bound."""
 
@@ -175,6 +191,7 @@ class QualityStep:
         if unknown := sorted(set(params.without) - set(known)):
             raise StepError(f"quality: no rule '{unknown[0]}'", hint=suggest(unknown[0], known))
         self.params = params
+        self._workers = context.workers
         self._looked = self._left = 0
 
     def fingerprint(self) -> str:
@@ -195,26 +212,14 @@ class QualityStep:
         self._left += int(table.num_rows - chosen.sum())
         place = np.flatnonzero(chosen)
         found: dict[int, tuple[str, dict[str, float]]] = {}
-        for start in range(0, len(place), _BATCH):
-            rows = place[start : start + _BATCH]
-            found |= {int(rows[k]): broken for k, broken in self._broken(texts.take(pa.array(rows))).items()}
+        batches = [place[start : start + _BATCH] for start in range(0, len(place), _BATCH)]
+        measure = partial(_broken, self.params)
+        for rows, broken in zip(
+            batches, self._workers.map(measure, [texts.take(pa.array(rows)) for rows in batches]), strict=True
+        ):
+            found |= {int(rows[k]): reason for k, reason in broken.items()}
         reasons = {row: reason for row, (reason, _) in found.items()}
         return drop_rows(self.name, table, reasons, lambda row: found[row][1])
-
-    def _broken(self, texts: pa.Array) -> dict[int, tuple[str, dict[str, float]]]:
-        """Position of a text to the first rule it breaks and the evidence."""
-        import numpy as np
-
-        measured = _Measured(texts)
-        broken: dict[int, tuple[str, dict[str, float]]] = {}
-        for rule in self.params.rules():
-            found = np.asarray(rule.measure(measured), dtype=np.float64)
-            for name, limit in (("min", rule.low), ("max", rule.high)):
-                if limit is None:
-                    continue
-                for k in np.flatnonzero(found < limit if name == "min" else found > limit).tolist():
-                    broken.setdefault(k, (rule.reason, {"value": round(float(found[k]), 4), name: float(limit)}))
-        return broken
 
     def notes(self) -> list[str]:
         """How many rows were looked at: most data sets of instructions have none."""

@@ -87,7 +87,7 @@ class SelectStep:
 
     def __init__(self, params: SelectParams, context: StepContext) -> None:
         self.params, self.context = params, context
-        self.seed = context.seed if params.seed is None else params.seed
+        self.seed = context.seed_of(params.seed)
         self._tokenizer = None if params.tokenizer is None else Tokenizer(params.tokenizer, context)
         self._encoder = None if params.encoder is None else _encoder(params.encoder)
         self._model = None if params.model is None else _model_folder(params.model, context)

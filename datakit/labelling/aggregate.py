@@ -15,7 +15,7 @@ from datakit.labelling.dawid_skene import dawid_skene
 from datakit.labelling.labeller import Labeller
 from datakit.labelling.votes import RESULT_SCHEMA
 
-__all__ = ["Method", "aggregate"]
+__all__ = ["Method", "aggregate", "confidence_from"]
 
 Method = Literal["majority", "dawid_skene"]
 
@@ -26,9 +26,10 @@ def aggregate(votes: pa.Table, labeller: Labeller, ids: Sequence[str], *, method
     """One row per example.
 
     ``majority`` takes the commonest usable vote; a tie goes to the higher probability, then to the option that the
-    labeller names first. Confidence is the mean probability of the label over the votes that have probabilities, and
-    otherwise its share of all votes, those that could not be used included. For ``multilabel`` and ``spans`` every
-    part is decided by more than half of the usable votes, and the least agreed part is the confidence.
+    labeller names first. Confidence is the mean probability of the label over all votes: 0 of those that could not be
+    used, and 1 or 0 of those that have no probabilities, so that without any it is the label's share of the votes. For
+    ``multilabel`` and ``spans`` every part is decided by more than half of the usable votes, and the least agreed part
+    is the confidence.
 
     Args:
         votes: Of :data:`VOTES_SCHEMA`.
@@ -55,6 +56,21 @@ def aggregate(votes: pa.Table, labeller: Labeller, ids: Sequence[str], *, method
     return pa.Table.from_pylist(rows, schema=RESULT_SCHEMA)
 
 
+def confidence_from(votes: pa.Table, *, method: Method) -> dict[str, int]:
+    """Where confidences come from, to the rows whose does.
+
+    ``probabilities`` of all usable votes, ``votes`` (their share), ``both``, or ``dawid_skene`` (its posterior).
+    """
+    kinds: dict[str, set[bool]] = {}
+    for row in votes.select(["example_id", "status", "probabilities"]).to_pylist():
+        if row["status"] == "ok":
+            kinds.setdefault(row["example_id"], set()).add(row["probabilities"] is not None)
+    if method == "dawid_skene":
+        return {"dawid_skene": len(kinds)} if kinds else {}
+    names = {frozenset({True}): "probabilities", frozenset({False}): "votes"}
+    return dict(Counter(names.get(frozenset(found), "both") for found in kinds.values()))
+
+
 def _row(id: str, asked: Sequence[Mapping[str, Any]], usable: int) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(RESULT_SCHEMA.names)
     row |= {"example_id": id, "votes": usable, "asked": len(asked), "status": "ok"}
@@ -76,16 +92,17 @@ def _whole(labeller: Labeller, id: str, asked: Sequence[Mapping[str, Any]]) -> d
     row |= {
         "label": label,
         "agreement": share,
-        "raw_confidence": chances.get(label, share) if chances else share,
+        "raw_confidence": chances[label] * len(usable) / len(asked) if chances else share,
         "distribution": _shares(chances or {name: count / len(usable) for name, count in counts.items()}),
     }
     return {**row, "confidence": row["raw_confidence"]}
 
 
 def _mean_probabilities(usable: Sequence[Mapping[str, Any]], order: Mapping[str, int]) -> dict[str, float]:
-    known = [json.loads(vote["probabilities"]) for vote in usable if vote["probabilities"]]
-    if not known:
+    """Over all usable votes; one without probabilities is wholly for what it says. Nothing where none has any."""
+    if not any(vote["probabilities"] for vote in usable):
         return {}
+    known = [json.loads(vote["probabilities"]) if vote["probabilities"] else {vote["value"]: 1.0} for vote in usable]
     return {name: sum(one.get(name, 0.0) for one in known) / len(known) for name in order}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from datakit.labelling.labeller import Labeller, fold
 from datakit.labelling.repair import read_json_answer
 
-__all__ = ["KEYS", "Judged", "judge", "read_answer"]
+__all__ = ["KEYS", "Judged", "judge", "read_answer", "whole_text"]
 
 #: The key of an answer's JSON by kind; preference says ``A``, ``B`` or ``tie`` there.
 KEYS = {
@@ -80,6 +80,7 @@ def read_answer(
             value = None
     if value is None:
         return Judged("refused" if _sounds_like_refusal(text) else "unreadable")
+    value = whole_text(value)
     if put_back:
         value = _restored(value, put_back)
     judged = judge(labeller, value, source)
@@ -135,6 +136,20 @@ _REFUSAL = re.compile(
 
 def _sounds_like_refusal(text: str) -> bool:
     return _REFUSAL.match(text) is not None
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def whole_text(value: Any) -> Any:
+    """A value of JSON in which no half of a surrogate pair stands alone: no file could hold it."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [whole_text(item) for item in value]
+    if isinstance(value, dict):
+        return {whole_text(key): whole_text(item) for key, item in value.items()}
+    return value
 
 
 def _restored(value: Any, put_back: Mapping[str, str]) -> Any:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datakit.core.errors import DatakitError
-from datakit.labelling.answers import read_answer
+from datakit.labelling.answers import Judged, read_answer
+from datakit.labelling.logprobs import CHOICES, option_chances
 from datakit.labelling.models import read_key
 from datakit.labelling.pace import Pace
 from datakit.labelling.plan import Asked, Plan, Question
@@ -19,10 +20,13 @@ from datakit.labelling.server import Again, Reply, Server, Unusable
 from datakit.labelling.spending import BudgetSpent, Limits, Spending, State
 from datakit.labelling.store import Answer, AnswerStore, Claim
 
-__all__ = ["Asker", "Flight", "Place"]
+__all__ = ["Asker", "Flight", "Outage", "Place"]
 
 _MOMENT = 0.1
-_FIRST = 3  # attempts for the first question, while the server has said nothing at all
+_FIRST = 3  # attempts for the first question, while the server has said nothing at all; and rows that may be refused
+_QUICK = 4  # attempts of one row that follow each other closely: bad luck, while others are answered
+_FEW = 3  # failures in a row that are chance, where a few calls fly only
+_ROUNDS = 4  # round trips without an answer, at least, before a server is given up
 
 
 class Flight:
@@ -37,6 +41,30 @@ class Flight:
         self.settled.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.settled.wait(), _MOMENT)
+
+
+@dataclass(slots=True)
+class Outage:
+    """Failed calls since the last one that was answered, in round trips."""
+
+    begun: float = 0.0
+    calls: int = 0
+    rounds: int = 0
+
+    def failed(self, flying: int, now: float) -> bool:
+        """Counts a failed call; whether a whole round trip, all calls that fly together, was in vain.
+
+        Args:
+            flying: Calls in flight, with this one.
+            now: Seconds.
+        """
+        if not self.calls and not self.rounds:
+            self.begun = now
+        self.calls += 1
+        if self.calls < (flying if self.rounds else max(_FEW, flying)):
+            return False
+        self.calls, self.rounds = 0, self.rounds + 1
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +92,28 @@ class Asker:
         self.questions = questions
         spec = self.asked.spec
         self.place = f"{spec.server} {spec.model}"
-        self.server = Server(spec, read_key(spec, folder), self.store.server_facts(self.place))
+        known = self.store.server_facts(self.place)
+        self.server = Server(spec, read_key(spec, folder), known, choices=self.plan.labeller.kind in CHOICES)
         self.pace = Pace(spec.concurrency)
         self.stop: DatakitError | None = None
         self.failed: Counter[str] = Counter()
         self.succeeded = False
-        self.in_vain = 0
+        self.outage = Outage()
+        self.turned_away: list[Question] = []
+        self.refusal = ""
 
     async def run(self) -> None:
         """The first question alone, since a wrong key or name shows itself there; then as many as the pace allows."""
-        await self._question(self.questions.popleft())
+        for _ in range(min(_FIRST, len(self.questions))):
+            await self._question(self.questions.popleft())
+            if not self.turned_away or self.succeeded or self.stop is not None:
+                break
         if self.failed and not self.succeeded and self.stop is None:
             self.stop = self.server.unreachable(self.failed.most_common(1)[0][0])
+        if self.turned_away and not self.succeeded and self.stop is None:
+            said = f"'{self.asked.spec.server}' refuses the request: {self.refusal}"
+            self.stop = DatakitError(said, hint="Nothing was spent on it")
+        self.questions.extend(self.turned_away)
         # More rows are under way than calls in flight: one that waits for its next attempt holds no place.
         workers = min(len(self.questions), 4 * self.asked.spec.concurrency)
         await asyncio.gather(*(self._work() for _ in range(workers)))
@@ -100,14 +138,14 @@ class Asker:
         unreadable, last = 0, ""
         for attempt in range(self.limits.attempts):
             if attempt:
-                longest = min(self.limits.longest, self.limits.backoff * 2**attempt)
-                await asyncio.sleep(random.uniform(0, longest))  # full jitter
+                await asyncio.sleep(random.uniform(0, self._longest(attempt - _QUICK)))  # full jitter
             try:
-                reply = await self._attempt(question)
+                reply = await self._attempt(question, again=attempt > 0)
                 if reply is None:
                     return
-                if self._readable(question, reply) or unreadable >= self.limits.unreadable:
-                    self._keep(question, reply)
+                judged = self._judged(question, reply)
+                if judged.status != "unreadable" or unreadable >= self.limits.unreadable:
+                    self._keep(question, reply, judged)
                     return
                 self._settle(question, self._cost(question, reply))
             except Again as error:
@@ -124,10 +162,10 @@ class Asker:
             last = "an answer that cannot be read"
         self.failed[last] += 1
 
-    async def _attempt(self, question: Question) -> Reply | None:
+    async def _attempt(self, question: Question, *, again: bool) -> Reply | None:
         """One call in a place of its own; None where none is needed any more."""
         while self.stop is None:
-            ticket = await self.pace.enter()
+            ticket = await self.pace.enter(first=again)
             refused, wait = False, None
             try:
                 claim = "theirs" if self.stop is not None else self._claim(question)
@@ -156,12 +194,22 @@ class Asker:
             seconds=self.asked.spec.timeout + 30,
         )
 
+    def _longest(self, doublings: int) -> float:
+        return min(self.limits.longest, self.limits.backoff * 2.0**doublings)
+
     def _in_vain(self, error: Again) -> None:
-        """Counts a fault; a server that has answered nothing for long is given up."""
+        """Counts a fault. A server that answers nothing is left alone for longer and longer, then given up.
+
+        A row's own bad luck makes nobody wait: only the server's state does.
+        """
         self.spending.faults[error.what.partition(":")[0]] += 1
-        self.in_vain += 0 if error.refused else 1
-        if self.in_vain >= 20 + 4 * self.asked.spec.concurrency and self.stop is None:
+        outage, now = self.outage, asyncio.get_running_loop().time()
+        if not outage.failed(self.pace.in_flight + 1, now) or not self.succeeded or self.stop is not None:
+            return
+        if outage.rounds >= _ROUNDS and now - outage.begun >= self.limits.patience:
             self.stop = self.server.unreachable(error.what)
+        else:
+            self.pace.hold(random.uniform(0.5, 1.0) * self._longest(outage.rounds))
 
     def _spent(self) -> BudgetSpent:
         spent, _ = self.store.spent(self.limits.job)
@@ -195,17 +243,20 @@ class Asker:
         finally:
             self.flight.count -= 1
             self.flight.settled.set()
-        self.in_vain, self.succeeded = 0, True
+        self.outage, self.succeeded = Outage(), True
         if self.server.facts != facts:
             self.store.note_server(self.place, self.server.facts)
         return reply
 
     def _rejected(self, question: Question, said: str) -> None:
-        """A question the server will not take, too long a text for example; the first one speaks for all."""
+        """A question the server will not take, too long a text for example.
+
+        While nothing has succeeded it may lie in the request: it waits until another row has been taken.
+        """
         if not self.succeeded:
-            raise DatakitError(
-                f"'{self.asked.spec.server}' refuses the request: {said}", hint="Nothing was spent on it"
-            )
+            self.turned_away.append(question)
+            self.refusal = said
+            return
         self.spending.faults["refused request"] += 1
         answer = Answer(self.asked.spec.name, None, finish="rejected")
         self.store.put({question.key: answer})
@@ -220,24 +271,26 @@ class Asker:
             return self.plan.worst(question)
         return self.asked.price.of(reply.tokens_in, reply.tokens_out)
 
-    def _readable(self, question: Question, reply: Reply) -> bool:
-        judged = read_answer(
+    def _judged(self, question: Question, reply: Reply) -> Judged:
+        return read_answer(
             self.plan.labeller,
             reply.content,
             source=self.plan.sources[question.row],
             put_back=self.plan.input(question).put_back,
             refused=reply.refused,
         )
-        return judged.status != "unreadable"
 
-    def _keep(self, question: Question, reply: Reply) -> None:
+    def _keep(self, question: Question, reply: Reply, judged: Judged) -> None:
         cost = self._cost(question, reply)
+        chances = None
+        if judged.status == "ok":
+            chances = option_chances(self.plan.labeller, str(judged.value), reply.tokens)
         answer = Answer(
             self.asked.spec.name,
             reply.content,
             reply.refused,
             reply.finish,
-            None,
+            chances,
             reply.tokens_in or 0,
             reply.tokens_out or 0,
             cost,

@@ -47,6 +47,8 @@ def assemble(plan: Plan) -> pa.Table:
 def _judged(plan: Plan, question: Question, answer: Answer | None) -> Judged:
     if answer is None or answer.finish == "rejected":
         return Judged("failed")
+    if answer.finish == "too_long":
+        return Judged("too_long")
     if answer.finish == "scored":  # already one of the options, in the order that was shown
         value = str(answer.content)
         value = _OTHER.get(value, value) if question.flip else value

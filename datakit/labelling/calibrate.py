@@ -75,7 +75,8 @@ def calibrated(
         right: Whether its labels are.
         every: Confidences of all examples.
         method: ``isotonic`` (a rising step function), ``platt`` (logistic in the log-odds), ``auto`` (isotonic from
-            200 rows, Platt from 30, nothing below), ``none``.
+            200 rows, Platt from 30, nothing below, and nothing where rows that were left out come out no better by
+            it: Brier's score), ``none``.
         seed: Of the folds.
 
     Returns:
@@ -94,7 +95,13 @@ def calibrated(
         rest = right[~inside]
         constant = bool(rest.all() or not rest.any())
         honest[inside] = rest.mean() if constant else fit(confidence[~inside], rest)(confidence[inside])
+    if method == "auto" and _brier(honest, right) >= _brier(confidence, right):
+        return None
     return everywhere, honest, chosen
+
+
+def _brier(confidence: Floats, right: Flags) -> float:
+    return float(((confidence - right) ** 2).mean())
 
 
 def _chosen(method: Method, right: Flags) -> str | None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sqlite3
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from datakit.core.errors import NewerFormat, StorageError
 from datakit.core.hashing import digest
-from datakit.core.storage import storage_errors
+from datakit.labelling.database import Database
 
 __all__ = ["Correction", "Corrections", "Purpose"]
 
@@ -54,30 +49,17 @@ class Corrections:
     """The file of corrections, mode 0600; several processes may write.
 
     Args:
-        path: Made where it is missing, unless ``create`` is off.
-        create: Make it.
+        path: Made where it is missing.
     """
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists() and not create:
-            raise StorageError("no corrections there", where=path)
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        with self._errors():
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # a person's work: a few a minute, and each is on the disk
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version > FORMAT:
-                raise NewerFormat(f"written in format {version}, this version reads up to {FORMAT}", where=path)
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={FORMAT}")
+        # A person's work: a few words a minute, and each is on the disk.
+        self._file = Database(path, _SCHEMA, name="file of corrections", format=FORMAT, synchronous="FULL")
 
     def close(self) -> None:
         """Closes the file."""
-        self._db.close()
+        self._file.close()
 
     def __enter__(self) -> Corrections:
         return self
@@ -85,17 +67,10 @@ class Corrections:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StorageError(f"the file of corrections cannot be used ({error})", where=self.path) from error
-
     def add(self, example_id: str, value: str | None, *, purpose: Purpose, who: str) -> None:
         """Notes a word; it is on the disk when this returns."""
-        with self._errors():
-            self._db.execute(
+        with self._file.errors() as db:
+            db.execute(
                 "INSERT INTO corrections (example_id, value, purpose, who, at) VALUES (?, ?, ?, ?, ?)",
                 (example_id, value, purpose, who, time.time()),
             )
@@ -111,8 +86,8 @@ class Corrections:
 
     def history(self) -> list[Correction]:
         """Every word, in order."""
-        with self._errors():
-            rows = self._db.execute("SELECT example_id, value, purpose, who, at FROM corrections ORDER BY number")
+        with self._file.errors() as db:
+            rows = db.execute("SELECT example_id, value, purpose, who, at FROM corrections ORDER BY number")
             return [Correction(*row) for row in rows]
 
     def latest(self) -> dict[str, Correction]:

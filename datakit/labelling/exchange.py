@@ -37,14 +37,17 @@ def export_labels(kept: Kept, corrections: Corrections, order: Sequence[tuple[in
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
+    free = kept.labeller.kind == "answer"  # options and JSON are no formula, and a rating may begin with a minus
     for at, purpose in order:
         row, item = results[at], items[at]
         said = standing.get(row["example_id"])
         writer.writerow(
             [
-                *(row["example_id"], _cell(item["origin"]), _cell(item["text"]), row["label"]),
+                *(row["example_id"], _cell(item["origin"]), _cell(item["text"])),
+                _cell(row["label"]) if free else row["label"],
                 *(_short(row["confidence"]), _short(row["agreement"]), row["status"]),
-                *(said.value if said else row["gold"], _cell(said.who) if said else None),
+                _cell(said.value if said else row["gold"]) if free else said.value if said else row["gold"],
+                _cell(said.who) if said else None,
                 said.purpose if said else purpose,
             ]
         )
@@ -86,8 +89,9 @@ def import_labels(kept: Kept, corrections: Corrections, path: Path, *, who: str)
             continue
         if row["id"] not in known:
             raise SourceError(f"no row '{row['id']}' was labelled in this run", where=where)
+        cell = re.sub(r"\A'(?=[=+\-@\t\r])", "", row["human"])  # as _cell wrote it
         try:
-            value = gold_value(kept.labeller, row["human"], texts[row["id"]])
+            value = gold_value(kept.labeller, cell, texts[row["id"]])
         except ValueError as error:
             raise SourceError(str(error), where=where, hint="Nothing of this file was taken") from None
         said = standing.get(row["id"])

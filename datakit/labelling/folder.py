@@ -1,8 +1,9 @@
-"""What a labelled run keeps in ``private/labels``, for review and for the next build; readable by its owner only."""
+"""What a labelled run keeps in ``private/labels/LABELLER``, for review and for the next build; its owner's alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from datakit.core.errors import UsageError
+from datakit.core.hashing import digest
+from datakit.core.registry import suggest
 from datakit.core.storage import read_json, read_table, storage_errors, write_json, write_table
 from datakit.labelling.corrections import Corrections
 from datakit.labelling.job import Labelled
 from datakit.labelling.labeller import Labeller
 
-__all__ = ["FORMAT", "Kept", "LabelFolder"]
+__all__ = ["FORMAT", "Kept", "LabelFolder", "folder_name"]
 
 FORMAT = 1
 
@@ -40,27 +43,38 @@ class Kept:
     settings: dict[str, Any]
 
 
+def folder_name(labeller: str) -> str:
+    """A labeller's name as the name of a folder or file."""
+    safe = re.sub(r"[^\w-]+", "-", labeller)[:60].strip("-")
+    return safe if safe == labeller else f"{safe or 'labels'}-{digest(labeller)[:6]}"
+
+
 class LabelFolder:
-    """``private/labels`` of a run.
+    """What one labeller's step keeps in a run.
 
     Args:
         private: The run's ``private`` folder.
+        labeller: Its name.
     """
 
-    def __init__(self, private: Path) -> None:
-        self.root = private / "labels"
+    def __init__(self, private: Path, labeller: str) -> None:
+        self.root = private / "labels" / folder_name(labeller)
 
     @classmethod
-    def of(cls, run: Path) -> LabelFolder:
+    def of(cls, run: Path, labeller: str | None = None) -> LabelFolder:
         """The folder of a run that was labelled: its folder, or a name under ``runs/``.
 
+        Args:
+            run: The run.
+            labeller: Whose labels; only a run with several needs it.
+
         Raises:
-            UsageError: It was not.
+            UsageError: It was not labelled, or by several and none is named.
         """
         for candidate in (run, Path("runs") / run):
-            found = cls(candidate / "private")
-            if (found.root / "labels.json").is_file():
-                return found
+            found = [path.parent for path in sorted((candidate / "private" / "labels").glob("*/labels.json"))]
+            if found:
+                return cls(candidate / "private", _chosen(found, labeller, run))
         raise UsageError(
             f"nothing was labelled in '{run}'",
             hint="Label first: datakit label FILE -o FOLDER, or a recipe's label step",
@@ -103,3 +117,14 @@ class LabelFolder:
     def votes(self) -> pa.Table:
         """The votes that were kept."""
         return read_table(self.root / "votes.parquet")
+
+
+def _chosen(folders: Sequence[Path], labeller: str | None, run: Path) -> str:
+    names = [str(read_json(path / "labels.json", format=FORMAT)["labeller"]["name"]) for path in folders]
+    if labeller in names:
+        return str(labeller)
+    if labeller is not None:
+        raise UsageError(f"'{run}' has no labels of a labeller '{labeller}'", hint=suggest(labeller, names))
+    if len(names) > 1:
+        raise UsageError(f"'{run}' has labels of {', '.join(names)}", hint=f"Say whose: --labeller {names[0]}")
+    return names[0]

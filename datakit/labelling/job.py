@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from datakit.core.errors import SourceError, StepError
 from datakit.core.registry import suggest
-from datakit.labelling.aggregate import Method, aggregate
+from datakit.labelling.aggregate import Method, aggregate, confidence_from
 from datakit.labelling.assemble import assemble
 from datakit.labelling.calibrate import Method as Calibration
 from datakit.labelling.corrections import Correction
@@ -78,6 +78,7 @@ def finish(
         results = results.set_column(results.column_names.index(name), name, pa.array(values, pa.string()))
     results, calibration = calibrate_results(results, method=calibrate, seed=seed)
     facts = measure(votes, results, plan.labeller, calibration=calibration, existing=existing, seed=seed)
+    facts["confidence_from"] = confidence_from(votes, method=method)
     return Labelled(votes, results, facts)
 
 
@@ -155,7 +156,8 @@ def read_gold(
         try:
             judged = gold_value(labeller, value, texts.get(id))
         except ValueError as error:
-            raise StepError(f"gold: {error}", where=where, hint="Leave the cell empty where nobody knows") from None
+            hint = f"Those are the options of '{labeller.name}'; leave the cell empty where nobody knows"
+            raise StepError(f"gold: {error}", where=where, hint=hint) from None
         if judged is not None:
             found[id] = judged
     return found

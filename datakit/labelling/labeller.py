@@ -26,7 +26,6 @@ __all__ = [
     "fold",
     "library_names",
     "load_labeller",
-    "skeleton",
 ]
 
 FORMAT = 1
@@ -88,7 +87,7 @@ class Labeller(BaseModel):
     format: int = FORMAT
     name: str = Field(min_length=1)
     kind: Kind
-    language: str = "en"
+    language: Literal["en", "ko"] = "en"
     instruction: str = Field(min_length=1)
     input: str | None = None
     options: tuple[Option, ...] | Literal["labels"] = ()
@@ -233,74 +232,3 @@ def _find(name: str, folder: Path, language: str) -> Path:
         f"no labeller named '{name}'",
         hint=f"{suggest(name, [*known, *LABELLERS.names()])}. Or write one: datakit label new NAME",
     )
-
-
-_SKELETON = """\
-# A labeller: what a model is asked about every row. Try it with
-#   datakit label FILE --use {file} --local pocket --limit 20
-format: 1
-name: {name}
-# classify: one option · multilabel: any number of them · spans: quoted parts, each with an option
-# answer: free text · preference: which of two answers · rating: a whole number by a rubric
-kind: {kind}
-language: {language}
-
-# Say what decides in the doubtful cases; a sentence there is worth more than ten examples.
-instruction: >
-  {instruction}
-
-{options}
-# How a row is shown. {{text}} is the row's text; any column of the file may stand in braces.
-input: "{{text}}"
-
-# Worked examples, one or two for each doubtful case; they are sent with every row and paid for each time.
-examples:
-{examples}"""
-
-_OPTIONS = {
-    "classify": "# Name: what belongs there. `options: labels` takes the label names of the data.\noptions:\n"
-    "  urgent: Someone waits, or loses money, until this is answered.\n  normal: Everything else.\n",
-    "multilabel": "# Name: when it applies. None of them may apply.\noptions:\n"
-    "  billing: Money, invoices, refunds.\n  delivery: Where a parcel is, when it comes.\n",
-    "spans": "# Name: which parts of the text to quote.\noptions:\n"
-    "  product: The name of a thing that is sold.\n  date: A day, as it is written.\n",
-    "rating": "# The rubric: each number and what earns it, in rising order.\noptions:\n"
-    "  1: Wrong, or no answer at all.\n  2: Partly right.\n  3: Right and complete.\n",
-    "preference": "# `options: [tie]` allows neither to be better.\noptions: []\n",
-    "answer": "# Without `output` the answer is a text. With it, an object of this JSON schema:\n"
-    "# output: {type: object, properties: {summary: {type: string}}, required: [summary]}\n",
-}
-
-_ASKS = {
-    "classify": ("How urgent is this message?", '  - input: "My card was stolen this morning."\n    answer: urgent\n'),
-    "multilabel": (
-        "What is this message about?",
-        '  - input: "Where is my parcel, and why was I billed twice?"\n    answer: [billing, delivery]\n',
-    ),
-    "spans": (
-        "Quote every product and every date in the text.",
-        '  - input: "The kettle came on 3 May."\n    answer:\n'
-        "      - {text: kettle, label: product}\n      - {text: 3 May, label: date}\n",
-    ),
-    "answer": ("Answer the question in one sentence.", '  - input: "Why is the sky blue?"\n    answer: "Air scatters '
-               'blue light more than red."\n'),
-    "preference": ("Which of the two answers helps more?", "  []\n"),
-    "rating": ("How good is this answer?", '  - input: "Q: 2 + 2? A: five"\n    answer: 1\n'),
-}  # fmt: skip
-
-
-def skeleton(name: str, *, kind: Kind = "classify", language: str = "en", file: str) -> str:
-    """A commented labeller file to begin with.
-
-    Args:
-        name: Of the labeller.
-        kind: Of the labeller.
-        language: Of what is put around the instruction.
-        file: What the file will be called, for the comment that says how to try it.
-    """
-    instruction, examples = _ASKS[kind]
-    text = _SKELETON.format(
-        name=name, kind=kind, language=language, file=file, options=_OPTIONS[kind], instruction=instruction,
-        examples=examples,
-    )  # fmt: skip
-    return text.replace('input: "{text}"\n', "") if kind == "preference" else text

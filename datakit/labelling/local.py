@@ -78,7 +78,7 @@ class Scorer:
         ]
         before, options = pairs[0][0], [after for _, after in pairs]
         if len(before) + max(map(len, options)) > self.longest:
-            return Answer(self.name, None, finish="rejected")
+            return Answer(self.name, None, finish="too_long")
         scores = self.log_likelihoods(before, options)
         top = max(scores)
         total = top + math.log(sum(math.exp(score - top) for score in scores))
@@ -103,9 +103,7 @@ class Scorer:
             longer = [number for number, option in enumerate(options) if len(option) > 1]
             for start in range(0, len(longer), _AT_ONCE):
                 some = longer[start : start + _AT_ONCE]
-                for number, rest in zip(
-                    some, self._rest(read.past_key_values, [options[k] for k in some]), strict=True
-                ):
+                for number, rest in zip(some, self._rest(_cache(read), [options[k] for k in some]), strict=True):
                     scores[number] += rest
         return scores
 
@@ -127,6 +125,12 @@ class Scorer:
             sum(float(chances[row, at, token]) for at, token in enumerate(option[1:]))
             for row, option in enumerate(options)
         ]
+
+
+def _cache(read: Any) -> Any:
+    """What the model remembers of the prompt: ``cache`` from transformers 5.24 on, which warns of the old name."""
+    found = read.get("cache")
+    return read.past_key_values if found is None else found
 
 
 def _is_pair(prompt: Prompt) -> bool:

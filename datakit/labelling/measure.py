@@ -177,12 +177,13 @@ def _alpha_of_votes(votes: pa.Table, labeller: Labeller, seed: int) -> agree.Fig
     return agree.alpha_figure(counts[counts.sum(1) > 1], level=level, draws=_DRAWS, seed=seed)
 
 
-def _accuracy(pairs: Sequence[tuple[str, str]], seed: int) -> agree.Figure:
-    """Share of equal pairs."""
-    if not pairs:
+def _accuracy(right: Mapping[str, list[bool]], seed: int) -> agree.Figure:
+    """Share of right votes; drawn by rows, since several votes about one row are no several rows."""
+    if not right:
         return agree.Figure(None, None, None, 0)
-    one, other = _codes([a for a, _ in pairs], [b for _, b in pairs])
-    return agree.bootstrap(len(pairs), lambda at: agree.accuracy(one[at], other[at]), draws=_DRAWS, seed=seed)
+    good = np.array([sum(votes) for votes in right.values()], float)
+    count = np.array([len(votes) for votes in right.values()], float)
+    return agree.bootstrap(len(right), lambda at: float(good[at].sum() / count[at].sum()), draws=_DRAWS, seed=seed)
 
 
 def _models(votes: pa.Table, rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
@@ -191,14 +192,11 @@ def _models(votes: pa.Table, rows: Sequence[Mapping[str, Any]], seed: int) -> li
     found = []
     for name in dict.fromkeys(votes["model"].to_pylist()):
         own = votes.filter(pa.compute.equal(votes["model"], name))
-        pairs = [
-            (gold[id], value)
-            for id, value, status in zip(
-                own["example_id"].to_pylist(), own["value"].to_pylist(), own["status"].to_pylist(), strict=True
-            )
-            if id in gold and status == "ok"
-        ]
-        figure = _accuracy(pairs, seed)
+        right: dict[str, list[bool]] = {}
+        for vote in own.select(["example_id", "value", "status"]).to_pylist():
+            if vote["example_id"] in gold and vote["status"] == "ok":
+                right.setdefault(vote["example_id"], []).append(vote["value"] == gold[vote["example_id"]])
+        figure = _accuracy(right, seed)
         total = {key: sum(value or 0 for value in own[key].to_pylist()) for key in ("tokens_in", "tokens_out", "cost")}
         statuses = dict(Counter(own["status"].to_pylist()))
         found.append({"name": name, "votes": own.num_rows, "status": statuses, **total, "accuracy": asdict(figure)})

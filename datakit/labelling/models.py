@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ class ModelSpec(BaseModel):
         max_tokens: Of an answer.
         seed: Handed to the server, plus the number of the vote.
         schema_: ``auto`` uses JSON schema where the server takes it, ``never`` asks in words alone.
+        logprobs: ``auto`` asks for the log-probabilities of an option where the server gives them, ``never`` does not.
         timeout: Seconds for one call.
         concurrency: Calls in flight at most.
         price: Where the table has none.
@@ -55,6 +57,7 @@ class ModelSpec(BaseModel):
     max_tokens: int = Field(default=256, ge=1)
     seed: int | None = None
     schema_: Literal["auto", "never"] = Field(default="auto", alias="schema")
+    logprobs: Literal["auto", "never"] = "auto"
     timeout: float = Field(default=60.0, gt=0)
     concurrency: int = Field(default=16, ge=1, le=1000)
     price: Price | None = None
@@ -76,6 +79,16 @@ class ModelSpec(BaseModel):
         if key is not None and (key.partition(":")[0] not in ("env", "file") or not key.partition(":")[2]):
             raise ValueError("a key is named as env:NAME or file:PATH; the key itself never stands in a recipe")
         return key
+
+    @field_validator("extra")
+    @classmethod
+    def _no_key_in_it(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for name in extra:
+            if re.search(r"(?i)api_?key|authorization|secret|password|(access|auth|bearer)_?token", name):
+                raise ValueError(f"'{name}' looks like a key; a key is named with key: env:NAME or file:PATH")
+        if re.search(r"\b(sk|pk|hf)[-_]\w{8,}", str(extra)):
+            raise ValueError("extra holds what looks like a key; a key is named with key: env:NAME or file:PATH")
+        return extra
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ModelSpec:

@@ -47,8 +47,12 @@ class Pace:
     def _now(self) -> float:
         return asyncio.get_running_loop().time() if self._clock is None else self._clock()
 
-    async def enter(self) -> int:
-        """Waits for a place; returns a ticket for :meth:`leave`."""
+    async def enter(self, *, first: bool = False) -> int:
+        """Waits for a place; returns a ticket for :meth:`leave`.
+
+        Args:
+            first: Before all who wait; for what has waited before, so that its next failure does not come last of all.
+        """
         while True:
             pause = self._blocked_until - self._now()
             if pause > 0:
@@ -58,7 +62,7 @@ class Pace:
                 return self._epoch
             else:
                 place = asyncio.get_running_loop().create_future()
-                self._waiting.append(place)
+                self._waiting.appendleft(place) if first else self._waiting.append(place)
                 try:
                     await place
                 except asyncio.CancelledError:
@@ -77,12 +81,16 @@ class Pace:
         self.in_flight -= 1
         self.refused += refused
         if retry_after:
-            self._blocked_until = max(self._blocked_until, self._now() + retry_after)
+            self.hold(retry_after)
         if ticket == self._epoch:  # calls that began under the limit before say nothing about this one
             self._done += 1
             self._bad += refused
             self._decide()
         self._wake()
+
+    def hold(self, seconds: float) -> None:
+        """Lets no call begin for so long."""
+        self._blocked_until = max(self._blocked_until, self._now() + seconds)
 
     def _decide(self) -> None:
         window = max(4, math.ceil(self.limit))

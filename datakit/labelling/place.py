@@ -12,9 +12,18 @@ from datakit.core.example import MESSAGES, SCHEMA
 from datakit.labelling.job import Decision
 from datakit.labelling.labeller import Labeller
 
-__all__ = ["place"]
+__all__ = ["filled", "place"]
 
 _COLUMNS = ("id", "text", "messages", "rejected", "label", "fields")
+
+
+def filled(labeller: Labeller) -> str:
+    """Where a labeller's answer goes, in words."""
+    if labeller.kind in ("classify", "rating"):
+        return "the label column"
+    if labeller.kind in ("multilabel", "spans"):
+        return f"the field '{labeller.name}'"
+    return "the last assistant turn" if labeller.kind == "answer" else "which of two answers is the better one"
 
 
 def place(table: pa.Table, labeller: Labeller, decisions: Mapping[str, Decision]) -> pa.Table:

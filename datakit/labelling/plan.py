@@ -17,7 +17,7 @@ from datakit.labelling.prompt import Prompt
 from datakit.labelling.redaction import Hidden, Redact, hide
 from datakit.labelling.store import Answer, AnswerStore
 
-__all__ = ["Asked", "Estimate", "Plan", "Question", "prepare"]
+__all__ = ["Asked", "Estimate", "Plan", "Question", "answers_can_come", "prepare"]
 
 # About how many tokens an answer has.
 _ANSWER_TOKENS = {"classify": 12, "multilabel": 20, "spans": 60, "answer": 150, "preference": 8, "rating": 8}
@@ -211,14 +211,24 @@ def _hidden(
     return [(None if one is None else next(done), None if other is None else next(done)) for one, other in plain]
 
 
+def answers_can_come(spec: ModelSpec, labeller: Labeller) -> None:
+    """Refuses a model that cannot answer a labeller of this kind.
+
+    Raises:
+        DatakitError: A local model, which scores options, and nothing to choose one from.
+    """
+    if spec.local is not None and labeller.kind not in ("classify", "rating", "preference"):
+        raise DatakitError(
+            f"a local model scores options and chooses one; the labeller '{labeller.name}' is of kind "
+            f"'{labeller.kind}'",
+            where=f"model '{spec.name}'",
+            hint="Serve the model (transformers serve, vLLM, Ollama) and name it with model and server",
+        )
+
+
 def _asked(spec: ModelSpec, labeller: Labeller, prices: PriceTable, *, redacted: bool, offline: bool) -> Asked:
     if spec.local is not None:
-        if labeller.kind not in ("classify", "rating", "preference"):
-            raise DatakitError(
-                f"a local model scores options, and a labeller of kind '{labeller.kind}' has none to choose one from",
-                where=f"model '{spec.name}'",
-                hint="Serve the model (transformers serve, vLLM, Ollama) and name it with model and server",
-            )
+        answers_can_come(spec, labeller)
         return Asked(spec, Prompt(labeller, alone=True), Price(input=0, output=0))
     if offline and not spec.is_here:
         raise Unreachable(f"the model '{spec.name}' is at {spec.server}, and the recipe says network: never")

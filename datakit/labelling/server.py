@@ -13,12 +13,19 @@ from typing import Any
 from datakit.core.errors import DatakitError, ModelError, Unreachable
 from datakit.core.registry import suggest
 from datakit.core.require import require
+from datakit.labelling.answers import whole_text
+from datakit.labelling.logprobs import Token, read_tokens
 from datakit.labelling.models import ModelSpec
 
 __all__ = ["Again", "Reply", "Server", "Unusable"]
 
 #: From the strictest to words alone; a server that refuses one is asked with the next.
 _MODES = ("schema", "object", "words")
+
+_MOST_TOKENS = 1 << 40  # a count above is no count
+
+#: Alternatives to each token, from what most servers give at most down to none at all.
+_ALTERNATIVES = (20, 5, 0)
 
 
 class Again(Exception):
@@ -52,6 +59,7 @@ class Reply:
     finish: str | None
     tokens_in: int | None
     tokens_out: int | None
+    tokens: Sequence[Token] = ()
 
 
 class Server:
@@ -60,11 +68,13 @@ class Server:
     Args:
         spec: Who is asked and how.
         key: From :func:`read_key`.
-        facts: What was learnt in earlier runs: ``mode`` and ``limit``.
+        facts: What was learnt in earlier runs: ``mode``, ``limit`` and ``logprobs``.
+        choices: One of several options is asked for: log-probabilities say how sure it is.
     """
 
-    def __init__(self, spec: ModelSpec, key: str, facts: Mapping[str, Any]) -> None:
+    def __init__(self, spec: ModelSpec, key: str, facts: Mapping[str, Any], *, choices: bool = False) -> None:
         self.spec = spec
+        self._choices = choices and spec.logprobs == "auto"
         self._key = key
         openai = require("openai", extra="label")
         self._errors = openai
@@ -78,7 +88,7 @@ class Server:
             timeout=spec.timeout,
             http_client=http,
         )
-        self.facts = {"mode": "words" if spec.schema_ == "never" else "schema", "limit": "max_tokens", **facts}
+        self.facts = {"mode": "schema", "limit": "max_tokens", "logprobs": _ALTERNATIVES[0], **facts}
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -92,7 +102,11 @@ class Server:
             body["top_p"] = spec.top_p
         if spec.seed is not None:
             body["seed"] = spec.seed + vote
-        if self.facts["mode"] == "schema":
+        if self._choices and self.facts["logprobs"]:
+            body |= {"logprobs": True, "top_logprobs": self.facts["logprobs"]}
+        if spec.schema_ == "never":
+            pass
+        elif self.facts["mode"] == "schema":
             form = {"name": "answer", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         elif self.facts["mode"] == "object":
@@ -127,6 +141,8 @@ class Server:
     def _status(self, error: Any) -> Exception:
         code, said = int(error.status_code), self._said(error)
         server = f"'{self.spec.server}'"
+        if "logprob" in said.lower() and (code < 500 or code == 501) and code not in (401, 429):
+            return _Refused(f"{code}: {said}")
         if code in (401, 403):
             place = self.spec.key or "env:OPENAI_API_KEY"
             return DatakitError(
@@ -147,7 +163,7 @@ class Server:
         body = error.body
         text = body.get("message") if isinstance(body, dict) else None
         text = str(text or (body if isinstance(body, str) else None) or error.message)
-        return _scrubbed(" ".join(text.split()), self._key)[:300]
+        return whole_text(_scrubbed(" ".join(text.split()), self._key)[:300])  # type: ignore[no-any-return]
 
     async def models(self) -> list[str]:
         """Names of the models that the server has; none where it does not say."""
@@ -168,6 +184,7 @@ class Server:
             vote: Number of the vote.
             fresh: No call has succeeded yet: a refusal may lie in the form and not in the question.
         """
+        begun = dict(self.facts)
         while True:
             tried = dict(self.facts)
             try:
@@ -177,12 +194,18 @@ class Server:
             except _Refused as error:
                 if tried != self.facts:
                     continue  # another call has found a form meanwhile
-                if "max_completion_tokens" in str(error) and self.facts["limit"] == "max_tokens":
+                said = str(error)
+                if "max_completion_tokens" in said and self.facts["limit"] == "max_tokens":
                     self.facts["limit"] = "max_completion_tokens"
-                elif tried["mode"] != "words" and (fresh or _about_form(str(error))):
+                elif self._choices and tried["logprobs"] and ("logprob" in said.lower() or _unclear(said, fresh)):
+                    named = "logprob" in said.lower()
+                    self.facts["logprobs"] = _ALTERNATIVES[_ALTERNATIVES.index(tried["logprobs"]) + 1] if named else 0
+                elif self.spec.schema_ == "auto" and tried["mode"] != "words" and (fresh or _about_form(said)):
                     self.facts["mode"] = _MODES[_MODES.index(tried["mode"]) + 1]
                 else:
-                    raise Unusable(str(error)) from None
+                    if fresh:
+                        self.facts = begun  # nothing was learnt: it lay in the question
+                    raise Unusable(said) from None
 
     async def _unknown(self, said: str) -> DatakitError:
         known = await self.models()
@@ -217,6 +240,11 @@ def _about_form(said: str) -> bool:
     return re.search(r"response_format|json_schema|schema|structured|grammar|guided", said, re.IGNORECASE) is not None
 
 
+def _unclear(said: str, fresh: bool) -> bool:
+    """A first call that is refused without a word about the form of the answer."""
+    return fresh and not _about_form(said)
+
+
 def _wait(headers: Mapping[str, str]) -> float | None:
     """Seconds of Retry-After, a number; a date is left to the back-off."""
     try:
@@ -227,7 +255,7 @@ def _wait(headers: Mapping[str, str]) -> float | None:
 
 def _scrubbed(text: str, key: str) -> str:
     text = text.replace(key, "<key>") if len(key) > 4 else text
-    return re.sub(r"\b(sk|pk|key|Bearer)[-_ ][\w*.-]{8,}", "<key>", text)
+    return re.sub(r"\b(?:sk|pk|key)[-_][\w*.-]{8,}|\bBearer [\w*.-]{8,}", "<key>", text)
 
 
 def _reply(body: Any) -> Reply:
@@ -239,16 +267,21 @@ def _reply(body: Any) -> Reply:
     try:
         choice = body["choices"][0]
         content = choice["message"].get("content")
-        usage = body.get("usage") or {}
-        tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        usage = body.get("usage")
+        counts = [
+            usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")
+        ]
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Again("a response that is not a completion", billed=True) from None
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     finish = choice.get("finish_reason")
+    into, out = (value if type(value) is int and 0 <= value < _MOST_TOKENS else None for value in counts)
     return Reply(
-        content if isinstance(content, str) else None,
+        whole_text(content) if isinstance(content, str) else None,
         bool(choice["message"].get("refusal")) or finish == "content_filter",
-        str(finish) if finish else None,
-        *(value if isinstance(value, int) and value >= 0 else None for value in tokens),
+        whole_text(str(finish)) if finish else None,
+        into,
+        out,
+        read_tokens(choice),
     )

@@ -23,8 +23,10 @@ class Limits:
         budget: Money over all runs of the job; None for no limit.
         attempts: Calls for one question at most, where they fail in ways that may pass.
         unreadable: Further calls for an answer that cannot be read.
-        backoff: Seconds; the wait before attempt n is drawn from 0 to ``backoff * 2**n``.
+        backoff: Seconds; waits are drawn at random and double, a row's from an eighth of it, a server's that answers
+            nothing from twice as much.
         longest: Seconds; no wait is longer.
+        patience: Seconds without any answer after which a server is given up.
     """
 
     job: str
@@ -33,6 +35,7 @@ class Limits:
     unreadable: int = 1
     backoff: float = 0.25
     longest: float = 20.0
+    patience: float = 90.0
 
 
 @dataclass(slots=True)

@@ -3,12 +3,13 @@
 Ledger: one ``changed`` row per example that got a label, reason ``labelled``; evidence ``labeller``, ``models``,
 ``prompt`` (hash of what was asked), ``votes``, ``agreement``, ``confidence``, and ``by: people`` where they said it.
 Gold rows have the reason ``gold_sample`` instead. Rows without a usable label are ``dropped``: ``low_confidence``,
-``in_review``, ``refused``, ``outside_options``, ``unreadable``, ``refused_request``, ``empty_input``, ``tie``. No label
-and no text stands there.
+``in_review``, ``refused``, ``outside_options``, ``unreadable``, ``refused_request``, ``too_long``, ``empty_input``,
+``tie``. No label and no text stands there.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,12 +24,12 @@ from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_tab
 from datakit.core.storage import cache_folder
 from datakit.labelling.aggregate import Method
 from datakit.labelling.calibrate import Method as Calibration
-from datakit.labelling.folder import LabelFolder
+from datakit.labelling.folder import LabelFolder, folder_name
 from datakit.labelling.job import Below, Decision, Labelled, decide, finish, has_label, read_gold
 from datakit.labelling.labeller import FROM_DATA, Labeller, load_labeller
 from datakit.labelling.models import ModelSpec
-from datakit.labelling.place import place
-from datakit.labelling.plan import Estimate, Plan, prepare
+from datakit.labelling.place import filled, place
+from datakit.labelling.plan import Estimate, Plan, answers_can_come, prepare
 from datakit.labelling.prices import read_prices
 from datakit.labelling.run import execute
 from datakit.labelling.spending import Limits, Spending
@@ -58,7 +59,7 @@ class LabelParams(Params):
         gold: Column, or a CSV file with ``id`` and ``human``: what people said, to measure and calibrate by.
         existing: Rows that have a label: ``fill`` leaves them alone, ``replace`` labels them again, ``check`` labels
             them to find the ones in doubt, and changes nothing.
-        budget: Money for this run folder, over all its builds.
+        budget: Money for this step in this run folder, over all its builds.
         prices: A price table beside the recipe.
         redact: Hide personal data from servers.
         languages: Of the texts, for that.
@@ -80,7 +81,7 @@ class LabelParams(Params):
     prices: str | None = None
     redact: bool = True
     languages: tuple[str, ...] | None = Field(default=None, min_length=1)
-    language: str = "en"
+    language: Literal["en", "ko"] = "en"
 
     @field_validator("models", mode="before")
     @classmethod
@@ -115,15 +116,37 @@ class LabelStep:
     def __init__(self, params: LabelParams, context: StepContext) -> None:
         self.params, self.context = params, context
         self.labeller = load_labeller(params.use, folder=context.folder, language=params.language)
-        self.folder = None if context.private is None else LabelFolder(context.private)
+        for spec in params.models:
+            answers_can_come(spec, self.labeller)
+        self.folder = None if context.private is None else LabelFolder(context.private, self.labeller.name)
         self.estimate: Estimate | None = None
         self.spending = Spending()
         self._notes: list[str] = []
         self._documents: dict[str, str] = {}
 
+    def after(self, earlier: Sequence[Any]) -> None:
+        """Refuses what another label step before this one makes pointless, before anything is paid for.
+
+        Raises:
+            StepError: The same labeller, or one that fills the same place.
+        """
+        mine = self.labeller
+        for other in (step.labeller for step in earlier if isinstance(step, LabelStep)):
+            if folder_name(other.name) == folder_name(mine.name):
+                raise StepError(
+                    f"two label steps use a labeller named '{mine.name}'",
+                    hint="Ask several models in one step (models: [...]), or give one labeller another name:",
+                )
+            place = filled(mine)
+            if place == filled(other) and self.params.existing != "check":
+                raise StepError(
+                    f"the labellers '{other.name}' and '{mine.name}' both fill {place}",
+                    hint="Make one of them a multilabel, or write existing: check in the second",
+                )
+
     def fingerprint(self) -> str:
         """Hash of the labeller, of gold and corrections, and of a local model's weights."""
-        params, parts = self.params, [self.labeller.digest]
+        params, parts = self.params, [self.labeller.name, self.labeller.digest]
         if params.gold is not None and params.gold.endswith(".csv"):
             path = self.context.folder / params.gold
             parts.append(file_digest(path) if path.is_file() else "")
@@ -167,7 +190,7 @@ class LabelStep:
         part = table.filter(pa.array(asked, pa.bool_()))
         plan, labelled = self._label(part, labeller, gold, said)
         decisions = self._decisions(labelled, labeller, part)
-        self._keep(plan, part, labelled, labeller)
+        self._keep(plan, part, labelled, labeller, page=_page(table, labeller))
         return self._output(table, labeller, decisions, labelled, plan)
 
     def _with_options(self, table: pa.Table) -> Labeller:
@@ -204,9 +227,10 @@ class LabelStep:
                 table, labeller, params.models, store=store, prices=prices, redact=redact, digests=self._digests(),
                 offline=context.offline,
             )  # fmt: skip
+            _refuse_nothing_to_show(plan, table)
             self.estimate = plan.estimate()
             self._agree(self.estimate)
-            job = digest("job", str(Path(context.private or context.folder).resolve()))
+            job = digest("job", str(Path(context.private or context.folder).resolve()), labeller.name)
             tell = context.tell
             self.spending = execute(
                 plan, store, Limits(job, params.budget), folder=context.folder, offline=context.offline,
@@ -244,7 +268,7 @@ class LabelStep:
                     found[id] = Decision(None, None)
         return found
 
-    def _keep(self, plan: Plan, part: pa.Table, labelled: Labelled, labeller: Labeller) -> None:
+    def _keep(self, plan: Plan, part: pa.Table, labelled: Labelled, labeller: Labeller, *, page: str) -> None:
         from datakit.labelling.report import labels_page
 
         labelled.facts["spending"] = self._spent(plan)
@@ -256,7 +280,7 @@ class LabelStep:
             "models": [spec.name for spec in self.params.models],
         }
         items = items_table(plan, part)
-        self._documents = {"labels.html": labels_page(labelled, labeller, items, settings=settings)}
+        self._documents = {page: labels_page(labelled, labeller, items, settings=settings)}
         if self.folder is not None:
             self.folder.write(items, labelled, labeller, settings)
 
@@ -294,10 +318,29 @@ class LabelStep:
                     reason = "gold_sample" if made.held_out else "labelled"
                     ledger.append(entry(self.name, id, "changed", reason, evidence=evidence))
         kept = place(table.filter(pa.array(keep, pa.bool_())), labeller, decisions)
-        if "held_out" in kept.column_names:
+        if "held_out" in kept.column_names:  # gold of a label step before this one stays gold
+            held = [one or other for one, other in zip(held, kept["held_out"].to_pylist(), strict=True)]
             kept = kept.drop_columns(["held_out"])
-        self._notes = _notes(decisions, labeller, models, labelled.facts)
+        self._notes = _notes(decisions, labeller, models, labelled.facts, page=_page(table, labeller))
         return StepOutput(kept.append_column("held_out", pa.array(held, pa.bool_())), ledger_table(ledger))
+
+
+def _refuse_nothing_to_show(plan: Plan, table: pa.Table) -> None:
+    """Rows whose text stands in a column that nobody named would all be dropped as empty."""
+    if not plan.ids or any(text is not None for text in plan.inputs):
+        return
+    fields = [json.loads(text) for text in table["fields"].to_pylist()[:100] if text]
+    columns = list(dict.fromkeys(name for row in fields for name in row))
+    raise StepError(
+        f"no row has what the labeller '{plan.labeller.name}' shows ({plan.labeller.input or '{text}'}); the columns "
+        f"are {', '.join(columns) or 'none'}",
+        hint="Name the text's: --text COLUMN, or columns: {text: COLUMN} in a recipe's source",
+    )
+
+
+def _page(table: pa.Table, labeller: Labeller) -> str:
+    """Name of the report: a second label step's has the labeller's name in it."""
+    return f"labels-{folder_name(labeller.name)}.html" if "held_out" in table.column_names else "labels.html"
 
 
 def items_table(plan: Plan, part: pa.Table) -> pa.Table:
@@ -332,10 +375,10 @@ def _evidence(row: Mapping[str, Any], labeller: Labeller, models: Sequence[str],
 
 
 def _notes(
-    decisions: Mapping[str, Decision], labeller: Labeller, models: Sequence[str], facts: Mapping[str, Any]
+    decisions: Mapping[str, Decision], labeller: Labeller, models: Sequence[str], facts: Mapping[str, Any], *, page: str
 ) -> list[str]:
     counts = Counter(one.dropped or "labelled" for one in decisions.values())
-    lines = [f"labelled by `{labeller.name}` with {', '.join(f'`{name}`' for name in models)}; see labels.html"]
+    lines = [f"labelled by `{labeller.name}` with {', '.join(f'`{name}`' for name in models)}; see {page}"]
     gold = facts["gold"]
     if gold.get("accuracy") and gold["accuracy"]["value"] is not None:
         figure = gold["accuracy"]

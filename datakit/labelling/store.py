@@ -11,19 +11,17 @@ personal data still replaced by marks).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datakit.core.errors import DiskFull, NewerFormat, StorageError
-from datakit.core.storage import storage_errors
+from datakit.labelling.database import Database
 
 __all__ = ["Answer", "AnswerStore", "Claim"]
 
@@ -87,24 +85,19 @@ class AnswerStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._host, self._pid = socket.gethostname(), os.getpid()
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        with self._errors():
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            # A kill loses nothing: what is written to the log belongs to the system. A power cut may lose the last
-            # answers, never the file.
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version > FORMAT:
-                raise NewerFormat(f"written in format {version}, this version reads up to {FORMAT}", where=path)
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={FORMAT}")
+        # At a kill nothing is lost: what is written to the log belongs to the system.
+        self._file = Database(
+            path,
+            _SCHEMA,
+            name="file of answers",
+            format=FORMAT,
+            synchronous="NORMAL",
+            hint="Name another with DATAKIT_CACHE, or remove it: the answers in it would be paid for again",
+        )
 
     def close(self) -> None:
         """Closes the file; what was written stands."""
-        self._db.close()
+        self._file.close()
 
     def __enter__(self) -> AnswerStore:
         return self
@@ -112,44 +105,23 @@ class AnswerStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise DiskFull("no space left on the disk", where=self.path, hint="Free some and run again") from error
-            hint = "Name another with DATAKIT_CACHE, or remove it: the answers in it would be paid for again"
-            raise StorageError(f"the file of answers cannot be used ({error})", where=self.path, hint=hint) from error
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers that are there."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Answer] = {}
-        with self._errors():
+        with self._file.errors() as db:
             for start in range(0, len(wanted), _CHUNK):
                 some = wanted[start : start + _CHUNK]
                 marks = ",".join("?" * len(some))
                 columns = "key, model, content, refused, finish, probabilities, tokens_in, tokens_out, cost"
-                for row in self._db.execute(f"SELECT {columns} FROM answers WHERE key IN ({marks})", some):
+                for row in db.execute(f"SELECT {columns} FROM answers WHERE key IN ({marks})", some):
                     chances = None if row[5] is None else json.loads(row[5])
                     found[row[0]] = Answer(row[1], row[2], bool(row[3]), row[4], chances, *row[6:])
         return found
 
     def put(self, answers: Mapping[str, Answer]) -> None:
         """Keeps answers that cost nothing, from a model on this machine."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for key, answer in answers.items():
                 self._write(db, key, answer)
 
@@ -175,7 +147,7 @@ class AnswerStore:
             seconds: After which the claim is free even if its process lives.
         """
         now = time.time()
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             if db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
                 return "done"
             other = db.execute("SELECT host, pid, until FROM claims WHERE key = ?", (key,)).fetchone()
@@ -212,49 +184,49 @@ class AnswerStore:
 
     def finish(self, key: str, answer: Answer, *, job: str, worst: float, cost: float) -> None:
         """Keeps an answer, gives back what its call did not cost, and frees the question."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             self._write(db, key, answer)
             db.execute("DELETE FROM claims WHERE key = ?", (key,))
             self._spend(db, job, cost - worst)
 
     def settle(self, key: str, *, job: str, worst: float, cost: float) -> None:
         """Ends a call without an answer: what it did not cost is given back, the question is free."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM claims WHERE key = ?", (key,))
             self._spend(db, job, cost - worst)
 
     def spent(self, job: str) -> tuple[float, int]:
         """Money and calls of a job over all its runs; calls whose end is not known at their worst."""
-        with self._errors():
-            row = self._db.execute("SELECT spent, calls FROM jobs WHERE job = ?", (job,)).fetchone()
+        with self._file.errors() as db:
+            row = db.execute("SELECT spent, calls FROM jobs WHERE job = ?", (job,)).fetchone()
         return (float(row[0]), int(row[1])) if row else (0.0, 0)
 
     def server_facts(self, server: str) -> dict[str, Any]:
         """What was learnt about a server and model: whether it takes a schema, for example."""
-        with self._errors():
-            row = self._db.execute("SELECT facts FROM servers WHERE server = ?", (server,)).fetchone()
+        with self._file.errors() as db:
+            row = db.execute("SELECT facts FROM servers WHERE server = ?", (server,)).fetchone()
         return json.loads(row[0]) if row else {}
 
     def note_server(self, server: str, facts: Mapping[str, Any]) -> None:
         """Keeps what was learnt about a server."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("INSERT OR REPLACE INTO servers VALUES (?, ?)", (server, json.dumps(dict(facts))))
 
     def marks(self, keys: Collection[str]) -> dict[str, list[tuple[str, int, int]]]:
         """Where personal data stands in texts that were looked at before, by their hash."""
         found: dict[str, list[tuple[str, int, int]]] = {}
         wanted = list(keys)
-        with self._errors():
+        with self._file.errors() as db:
             for start in range(0, len(wanted), _CHUNK):
                 some = wanted[start : start + _CHUNK]
                 marks = ",".join("?" * len(some))
-                for key, spans in self._db.execute(f"SELECT key, spans FROM marks WHERE key IN ({marks})", some):
+                for key, spans in db.execute(f"SELECT key, spans FROM marks WHERE key IN ({marks})", some):
                     found[key] = [(str(kind), int(first), int(end)) for kind, first, end in json.loads(spans)]
         return found
 
     def put_marks(self, found: Mapping[str, Iterable[tuple[str, int, int]]]) -> None:
         """Keeps kinds and places, never values."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             rows = [(key, json.dumps([list(span) for span in spans])) for key, spans in found.items()]
             db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows)
 

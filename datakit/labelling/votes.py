@@ -6,8 +6,9 @@ import pyarrow as pa
 
 __all__ = ["RESULT_SCHEMA", "STATUSES", "VOTES_SCHEMA"]
 
-#: Of a vote: usable, refused by the model, none of the options, not readable as an answer, no answer from the server.
-STATUSES = ("ok", "refused", "outside", "unreadable", "failed")
+#: Of a vote: usable, refused by the model, none of the options, not readable, refused by the server, longer than the
+#: local model holds.
+STATUSES = ("ok", "refused", "outside", "unreadable", "failed", "too_long")
 
 VOTES_SCHEMA = pa.schema(
     [

@@ -157,8 +157,7 @@ class MixStep:
         Raises:
             StepError: See :func:`portions`.
         """
-        seed = self.context.seed if self.params.seed is None else self.params.seed
-        mapped = {ours: theirs for names in self.context.columns.values() for ours, theirs in names.items()}
+        seed, mapped = self.context.seed_of(self.params.seed), self.context.mapped()
         values = [str(value) for value in column_values(table, self.params.by, step="mix", mapped=mapped)]
         mixed = _mixed_rows(table)
         rows = [row for row in range(table.num_rows) if mixed[row]]

@@ -110,9 +110,7 @@ class SplitStep:
         Raises:
             StepError: A column is not there, or a split that was asked for would be empty.
         """
-        params = self.params
-        seed = self.context.seed if params.seed is None else params.seed
-        mapped = {ours: theirs for names in self.context.columns.values() for ours, theirs in names.items()}
+        params, seed, mapped = self.params, self.context.seed_of(self.params.seed), self.context.mapped()
         if params.by is not None:
             held, own = held_out(table), _by(table, params.by, mapped)
             sides = ["test" if side == "train" and out else side for side, out in zip(own, held, strict=True)]
@@ -197,10 +195,13 @@ def _around_gold(table: pa.Table, params: SplitParams, seed: int, mapped: Mappin
     count = sum(held)
     if not count:
         return _sides(table, params, seed, mapped)
-    place = "test" if params.test or params.folds is not None or not params.validation else "validation"
-    rest = table.filter(pa.array([not out for out in held], pa.bool_()))
-    if not rest.num_rows:
+    if count == len(held):
         raise StepError("every row is gold or related to it: nothing is left to train on")
+    place = "test" if params.test or params.folds is not None or not params.validation else "validation"
+    if params.time is not None:
+        # The sides are periods: gold of a training period leaves it, and does not make the others shorter.
+        return [place if out else side for side, out in zip(_sides(table, params, seed, mapped), held, strict=True)]
+    rest = table.filter(pa.array([not out for out in held], pa.bool_()))
     if params.folds is None:
         params = params.model_copy(update=_other_shares(params, place, count, rest.num_rows))
     others = iter(_sides(rest, params, seed, mapped))
@@ -277,11 +278,15 @@ def _told(table: pa.Table, params: SplitParams, sides: Sequence[str], mapped: Ma
         notes.append(_balance(params.stratify, strata, sides))
     if params.time is not None:
         times = [str(value) for value in column_values(table, params.time, step="split", mapped=mapped)]
+        held = held_out(table, group=params.group, mapped=mapped)
         for name in SPLITS:
-            own = [time for time, side in zip(times, sides, strict=True) if side == name]
+            own = [time for time, side, out in zip(times, sides, held, strict=True) if side == name and not out]
             if own:
                 first, last = min(own, key=_order), max(own, key=_order)
                 notes.append(f"{name}: '{params.time}' from {first} to {last}")
+        if count := sum(held):
+            place = sides[held.index(True)]
+            notes.append(f"{count:,} gold rows of all times, and what is related to them, stand in {place}")
     return notes
 
 

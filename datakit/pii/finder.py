@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from datakit.core.errors import StepError
+from datakit.core.workers import Workers
 from datakit.pii.detect import MIN_SCORE, Detector, detector
 from datakit.pii.engine import load_engine
+from datakit.pii.recognizers import load_presidio
 from datakit.pii.span import Span, resolve_overlaps
 from datakit.pii.stock import Stock, stock
 
@@ -29,6 +32,8 @@ class Finder:
         recognizers: ``datakit`` or ``presidio``.
         engine: Model for names.
         folder: Where a relative model folder is looked for.
+        workers: Share :meth:`many` out among them, unless there is an engine: its scores may hang on what it is asked
+            together.
 
     Raises:
         StepError: A setting that is not known.
@@ -45,7 +50,10 @@ class Finder:
         recognizers: Recognizers = "datakit",
         engine: str | None = None,
         folder: Path = Path(),
+        workers: Workers | None = None,
     ) -> None:
+        self._workers = workers or Workers()
+        self._settings = _Settings(tuple(languages), _tuple(regions), _tuple(entities), min_score, recognizers)
         self._stock = recognizers == "presidio"
         self.min_score = (0.0 if self._stock else MIN_SCORE) if min_score is None else min_score
         self._patterns: Stock | Detector
@@ -80,6 +88,8 @@ class Finder:
     def many(self, texts: Sequence[str]) -> list[list[Span]]:
         """Disjoint findings of each text in its order; nothing the patterns know is left once they are replaced."""
         if self._engine is None:
+            if self._workers.count > 1:
+                return self._workers.map_texts(partial(_pattern_spans, self._settings), list(texts))
             return self._pattern_spans(texts)
         found = []
         for text, names in zip(texts, self._names(self._engine, texts), strict=True):
@@ -120,6 +130,37 @@ class Finder:
 
     def _names(self, engine: Any, texts: Sequence[str]) -> list[list[Span]]:
         return [[span for span in spans if span.score >= self.min_score] for spans in engine(texts)]
+
+
+def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+class _Settings(NamedTuple):
+    """What makes the same finder in another process."""
+
+    languages: tuple[str, ...]
+    regions: tuple[str, ...] | None
+    entities: tuple[str, ...] | None
+    min_score: float | None
+    recognizers: Recognizers
+
+
+@lru_cache(maxsize=4)
+def _finder(settings: _Settings) -> Finder:
+    return Finder(
+        settings.languages,
+        regions=settings.regions,
+        entities=settings.entities,
+        min_score=settings.min_score,
+        recognizers=settings.recognizers,
+    )
+
+
+def _pattern_spans(settings: _Settings, texts: list[str]) -> list[list[Span]]:
+    """In a process of our own."""
+    load_presidio(torch=False)
+    return _finder(settings).many(texts)
 
 
 def _joined(kept: list[Span], lost: list[Span]) -> list[Span]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from datakit.core.errors import StepError
@@ -226,12 +228,22 @@ def _in_ascii(regex: str) -> str:
     return regex.replace(r"\b", _BOUNDARY).replace(r"[\w:]", "[A-Za-z0-9_:]")
 
 
-def load_presidio() -> tuple[Any, Any]:
+@cache
+def load_presidio(*, torch: bool = True) -> tuple[Any, Any]:
     """Presidio and its predefined recognisers, imported without noise, network or GPU.
+
+    It would import transformers too, for an engine that is not used here: five of eight seconds.
+
+    Args:
+        torch: False hides torch while spaCy is imported, which halves the rest. spaCy's models of torch then never work
+            in this process, so that is for processes of our own.
 
     Raises:
         MissingDependency: Presidio is not installed.
     """
+    wanted = () if "presidio_analyzer" in sys.modules else ("transformers",) if torch else ("transformers", "torch")
+    hidden = [name for name in wanted if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be imported
     device = os.environ.get("PRESIDIO_DEVICE")
     os.environ["PRESIDIO_DEVICE"] = device or "cpu"  # or its import takes memory on a GPU to try it
     try:
@@ -240,6 +252,8 @@ def load_presidio() -> tuple[Any, Any]:
             presidio = require("presidio_analyzer", extra="pii")
             predefined = require("presidio_analyzer.predefined_recognizers", extra="pii")
     finally:
+        for name in hidden:
+            del sys.modules[name]
         if device is None:
             del os.environ["PRESIDIO_DEVICE"]
     # Presidio's IBAN recogniser logs the value that it could not check.

@@ -202,6 +202,7 @@ class PiiStep:
             recognizers=params.recognizers,
             engine=params.engine,
             folder=self.context.folder,
+            workers=self.context.workers,
         )
 
     def _keyed(self) -> bool:

@@ -43,6 +43,7 @@ class PlainResult:
         nulled: Values that became null because their column holds no text.
         outputs: Where rows were written.
         sidecar: Where the dropped ones were; None where there are none, or no place for them.
+        found: Where rows stand of which a step reports something and which stay; None where there are none.
         columns: Our names to the file's, as they were taken.
         notes: What the steps say of themselves.
     """
@@ -54,6 +55,7 @@ class PlainResult:
     nulled: int = 0
     outputs: tuple[str, ...] = ()
     sidecar: str | None = None
+    found: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -124,10 +126,14 @@ def run(
     for step in steps:
         if hasattr(step, "learn"):
             step.learn(lambda: _tables(files, reader))
-    with sidecar(dropped or beside, private=rewrites) as side:
-        _write_all(files, targets, judge, reader, side, result)
+    with (
+        sidecar(dropped or beside, private=rewrites) as side,
+        sidecar(_found_beside(dropped or beside), private=rewrites) as found,
+    ):
+        _write_all(files, targets, judge, reader, (side, found), result)
     result.outputs = tuple(dict.fromkeys(target.place for target in targets))
     result.sidecar = side.place if side.rows else None
+    result.found = found.place if found.rows else None
     result.notes = header_notes(files) + [
         str(note) for step in steps if hasattr(step, "notes") for note in step.notes()
     ]
@@ -136,6 +142,14 @@ def run(
             f"rows do not balance: {result.rows_in} in, {result.rows_out} out, {result.dropped.total()} dropped"
         )
     return result
+
+
+def _found_beside(place: str | None) -> str | None:
+    """Where rows go of which something is reported: beside the dropped ones."""
+    if place is None:
+        return None
+    head, mark, end = place.rpartition(".dropped")
+    return f"{head}.found{end}" if mark else f"{place}.found.jsonl"
 
 
 def read_columns(files: Sequence[PlainFile], said: Mapping[str, str] | None = None) -> dict[str, str] | None:
@@ -216,7 +230,7 @@ def _write_all(
     targets: Sequence[Target],
     judge: Judge,
     reader: Reader,
-    side: Sidecar,
+    sides: tuple[Sidecar, Sidecar],
     result: PlainResult,
 ) -> None:
     of = dict(zip((id(file) for file in files), targets, strict=True))
@@ -235,7 +249,7 @@ def _write_all(
                 opened[1].begin(file)
                 last = file
             if opened is not None:
-                _write(file, batch, judge.judge(batch), opened[1], reader, side, result)
+                _write(file, batch, judge.judge(batch), opened[1], reader, sides, result)
         if opened is not None:
             result.nulled += opened[1].nulled
 
@@ -246,10 +260,11 @@ def _write(
     verdict: Verdict,
     out: Writer,
     reader: Reader,
-    side: Sidecar,
+    sides: tuple[Sidecar, Sidecar],
     result: PlainResult,
 ) -> None:
     keep: list[int] = []
+    side, found = sides
     for index, record in enumerate(batch.records):
         bad = reader.bad(file, record)
         if bad is not None:
@@ -261,6 +276,8 @@ def _write(
             result.dropped[f"{step}: {reason}"] += 1
         else:
             keep.append(index)
+            if index in verdict.found:
+                found.add(record, *verdict.found[index])
     result.rows_in += len(batch.records)
     result.rows_out += len(keep)
     result.changed += sum(index in verdict.changes for index in keep)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,10 +32,12 @@ class Verdict:
     Attributes:
         drops: Rows that go.
         changes: New values of rows that stay.
+        found: What a step reports of rows that stay as they are.
     """
 
     drops: dict[int, Drop] = field(default_factory=dict)
     changes: dict[int, Changes] = field(default_factory=dict)
+    found: dict[int, Drop] = field(default_factory=dict)
 
 
 class Judge(Protocol):
@@ -64,11 +66,13 @@ def apply(step: Step, table: pa.Table) -> StepOutput:
     return output
 
 
-def _drops(outputs: Sequence[tuple[str, StepOutput]]) -> dict[str, Drop]:
+def _drops(
+    outputs: Sequence[tuple[str, StepOutput]], actions: Collection[str] = ("dropped", "merged")
+) -> dict[str, Drop]:
     found: dict[str, Drop] = {}
     for name, output in outputs:
         for row in output.ledger.to_pylist():
-            if row["action"] in ("dropped", "merged"):
+            if row["action"] in actions:
                 found[row["example_id"]] = (name, row["reason"], json.loads(row["evidence"] or "{}"))
     return found
 
@@ -129,6 +133,7 @@ class TableJudge:
         self.mapper = mapper
         self.tables: list[pa.Table] = []
         self.drops: dict[int, Drop] = {}
+        self.found: dict[int, Drop] = {}
         self.after: pa.Table | None = None
         self.numbers: dict[str, int] = {}
 
@@ -154,15 +159,22 @@ class TableJudge:
             outputs.append((step.name, apply(step, table)))
             table = outputs[-1][1].table
         self.after = table
-        self.drops = {
-            self.numbers[name]: (step, reason, _readable(evidence, origins))
-            for name, (step, reason, evidence) in _drops(outputs).items()
-        }
+        self.drops, self.found = (
+            {
+                self.numbers[name]: (step, reason, _readable(evidence, origins))
+                for name, (step, reason, evidence) in _drops(outputs, actions).items()
+            }
+            for actions in (("dropped", "merged"), ("changed",))
+        )
 
     def judge(self, batch: Batch) -> Verdict:
         """What was decided about these rows."""
-        found = ((index, self.drops.get(record.number)) for index, record in enumerate(batch.records))
-        return Verdict({index: drop for index, drop in found if drop is not None})
+        numbers = [record.number for record in batch.records]
+        drops, found = (
+            {index: told[number] for index, number in enumerate(numbers) if number in told}
+            for told in (self.drops, self.found)
+        )
+        return Verdict(drops, found=found)
 
 
 def _readable(value: Any, origins: Mapping[str, str]) -> Any:

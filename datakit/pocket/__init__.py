@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datakit.pocket.general import write_general, write_multitask
+    from datakit.pocket.preferences import write_preferences
     from datakit.pocket.task import write_task
 
-__all__ = ["model_path", "suite_path", "write_general", "write_multitask", "write_task"]
+__all__ = ["model_path", "suite_path", "write_general", "write_multitask", "write_preferences", "write_task"]
 
 _LAZY = {
     "write_general": "datakit.pocket.general",
     "write_multitask": "datakit.pocket.general",
+    "write_preferences": "datakit.pocket.preferences",
     "write_task": "datakit.pocket.task",
 }
 

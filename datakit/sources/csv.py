@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from datakit.core.errors import SourceError
+from datakit.core.quoting import well_quoted
 from datakit.sources.rows import BadRow, Row, line_encoding, lines, numbered
 from datakit.sources.spec import SourceSpec
 from datakit.sources.streams import Stream
@@ -144,21 +144,12 @@ def _sniff_quoting(source: Iterator[bytes], encoding: str, delimiter: str) -> tu
         size += len(line)
         if size > _SAMPLE:
             break
-    return _chain(head, source), _well_quoted(b"".join(head).decode(encoding, "replace"), delimiter, size > _SAMPLE)
+    return _chain(head, source), well_quoted(
+        b"".join(head).decode(encoding, "replace"), delimiter, is_cut=size > _SAMPLE
+    )
 
 
 def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from head
     head.clear()
     yield from rest
-
-
-def _well_quoted(sample: str, delimiter: str, is_cut: bool) -> bool:
-    widths: list[int] = []
-    try:
-        widths.extend(
-            len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, strict=True) if row
-        )
-    except csv.Error as error:
-        return is_cut and "unexpected end of data" in str(error) and len(set(widths)) <= 1
-    return len(set(widths)) <= 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -34,6 +36,7 @@ _SUFFIXES = {
 }
 _COMPRESSED = (".gz", ".zst", ".zip", ".bz2", ".xz")
 _PEEK = 1 << 16
+_NAME = re.compile(r"[^\W\d][\w./ -]{0,39}(?<! )")
 
 
 class Stream:
@@ -142,6 +145,19 @@ def _members(name: str, raw: IO[bytes], pattern: str) -> Iterator[Stream]:
             yield Stream(f"{name}/{member}", opened)
 
 
+def _is_csv(head: str) -> bool:
+    """Whether rows of as many cells follow a line of distinct names; a line of prose is no such line."""
+    mark = next((mark for mark in ",;|" if mark in head.split("\n", 1)[0]), ",")
+    try:
+        rows = list(csv.reader(io.StringIO(head, newline=""), delimiter=mark, strict=True))
+    except csv.Error:
+        return False
+    whole = rows if head.endswith(("\n", "\r")) else rows[:-1]
+    names, *others = [row for row in whole if row] or [[]]
+    named = len(names) > 1 and len(set(names)) == len(names) and all(map(_NAME.fullmatch, names))
+    return named and bool(others) and all(len(row) == len(names) for row in others)
+
+
 def guess_format(stream: Stream) -> str:
     """The format of a file by its name, else by its first bytes.
 
@@ -162,6 +178,8 @@ def guess_format(stream: Stream) -> str:
     tabs = {line.count(b"\t") for line in (lines[:-1] or lines)}
     if len(tabs) == 1 and tabs != {0}:
         return "tsv"
+    if _is_csv(head.decode("utf-8", "replace")):
+        return "csv"
     raise SourceError(
         "the format cannot be told from name or content",
         where=stream.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pydantic import Field
 from datakit.core import step as core
 from datakit.core.errors import StepError, TemplateError
 from datakit.core.example import MESSAGES, derived_id
-from datakit.core.hashing import json_digest
+from datakit.core.hashing import digest, json_digest
 from datakit.core.step import StepContext, StepOutput, entry, ledger_table
 from datakit.templates.choose import preference, row_seed
 from datakit.templates.collection import select
@@ -96,8 +97,8 @@ class TemplateStep:
         self._few = 0
 
     def fingerprint(self) -> str:
-        """Hash of the templates' names and texts."""
-        return json_digest([[template.key, template.digest] for template in self.templates])
+        """Hash of the templates' names and texts, and of what renders them: mended code renders again."""
+        return json_digest([[[template.key, template.digest] for template in self.templates], _renderer()])
 
     def apply(self, table: pa.Table) -> StepOutput:
         """Renders every row; one that no template fits is dropped with the reason ``no_template``.
@@ -287,6 +288,16 @@ class TemplateStep:
             for template, choices, source, names in self._numbered()
             if len(choices) != len(names) and self._rendered[template.key]
         ]
+
+
+@cache
+def _renderer() -> list[str]:
+    """The Jinja version and a hash of this package's code."""
+    from importlib.metadata import version
+    from importlib.resources import files
+
+    sources = sorted((file for file in files(__package__).iterdir() if file.name.endswith(".py")), key=lambda f: f.name)
+    return [version("jinja2"), digest(*(part for file in sources for part in (file.name, file.read_bytes())))]
 
 
 def _rows(count: int) -> str:

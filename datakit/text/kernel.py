@@ -35,6 +35,7 @@ _BREAK, _JOIN, _ALONE, _ATTACH, _DECODE, _BLANK = range(6)
 _ROLES: Final[dict[Unit, dict[int, int]]] = {
     "word": {SEPARATOR: _BREAK, LETTER: _JOIN, UNSPACED: _JOIN, MARK: _ATTACH, SYMBOL: _ALONE, WHITE: _BLANK},
     "auto": {SEPARATOR: _BREAK, LETTER: _JOIN, UNSPACED: _ALONE, MARK: _ATTACH, SYMBOL: _ALONE, WHITE: _BLANK},
+    "bare": {SEPARATOR: _BREAK, LETTER: _JOIN, UNSPACED: _ALONE, MARK: _ATTACH, SYMBOL: _BREAK, WHITE: _BLANK},
     "syllable": {SEPARATOR: _BREAK, LETTER: _ALONE, UNSPACED: _ALONE, MARK: _ATTACH, SYMBOL: _ALONE, WHITE: _BLANK},
     "char": {SEPARATOR: _BREAK, LETTER: _ALONE, UNSPACED: _ALONE, MARK: _ALONE, SYMBOL: _ALONE, WHITE: _BLANK},
 }
@@ -46,7 +47,7 @@ class Scheme:
 
     Attributes:
         ngram: Units per shingle; None makes every text one shingle, its whole normalised self.
-        unit: ``word``, ``char``, ``syllable`` or ``auto``.
+        unit: ``word``, ``char``, ``syllable``, ``auto`` or ``bare``.
         num_perm: Length of a signature.
         seed: Of the permutations.
     """

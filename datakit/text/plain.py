@@ -31,6 +31,7 @@ _BREAK, _JOIN, _ALONE, _ATTACH = range(4)
 _ROLES: Final[dict[Unit, tuple[int, int, int, int, int]]] = {
     "word": (_BREAK, _JOIN, _JOIN, _ATTACH, _ALONE),
     "auto": (_BREAK, _JOIN, _ALONE, _ATTACH, _ALONE),
+    "bare": (_BREAK, _JOIN, _ALONE, _ATTACH, _BREAK),
     "syllable": (_BREAK, _ALONE, _ALONE, _ATTACH, _ALONE),
     "char": (_BREAK, _ALONE, _ALONE, _ALONE, _ALONE),
 }

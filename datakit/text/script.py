@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 __all__ = ["LETTER", "MARK", "SEPARATOR", "SYMBOL", "UNSPACED", "Unit", "character_class", "is_unspaced"]
 
-Unit = Literal["auto", "word", "char", "syllable"]
+Unit = Literal["auto", "bare", "word", "char", "syllable"]
 
 SEPARATOR: Final = 0
 LETTER: Final = 1

@@ -63,8 +63,8 @@ def shingle_sets(texts: Texts, *, ngram: int | None = 5, unit: Unit = "auto") ->
     Args:
         texts: Raw texts, as a list or an Arrow array; they are normalised here.
         ngram: Units per shingle, at least 1; None makes every text one shingle, its whole normalised self.
-        unit: ``word``, ``char`` (code points), ``syllable`` (a letter with its marks) or ``auto`` (words where the
-            script spaces them, syllables elsewhere).
+        unit: ``word``, ``char`` (code points), ``syllable`` (a letter with its marks), ``auto`` (words where the
+            script spaces them, syllables elsewhere) or ``bare`` (as auto, but symbols separate as punctuation does).
 
     Returns:
         64-bit hashes; they depend on neither machine, process nor Python version.

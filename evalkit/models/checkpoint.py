@@ -25,17 +25,18 @@ _TOKENIZER = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab.
 
 def weights_digest(folder: Path) -> str:
     """Hash of the bytes that make the model: weights and configuration."""
-    return tree_digest(folder, ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"))
+    names = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
+    return tree_digest(folder, names, deep=False)
 
 
 def adapter_digest(folder: Path) -> str:
     """Hash of an adapter's bytes."""
-    return tree_digest(folder, ("adapter_config.json", "*.safetensors"))
+    return tree_digest(folder, ("adapter_config.json", "*.safetensors"), deep=False)
 
 
 def tokenizer_digest(folder: Path) -> str:
     """Hash of the tokenizer's files, its chat template included."""
-    return tree_digest(folder, _TOKENIZER)
+    return tree_digest(folder, _TOKENIZER, deep=False)
 
 
 def check_adapter(adapter: Path, base: Path) -> Path:

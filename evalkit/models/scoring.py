@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.errors import EvalError
+from evalkit.models.last_layer import last_layer, only_here
 from evalkit.models.rows import Row, Sequenced, common_prefix, plan_rows, sequences
 from evalkit.models.scored import log_probabilities, only_at
 from evalkit.models.shared_prefix import RowPrefixes, SharedPrefix, worth_sharing
@@ -52,6 +53,8 @@ class Scorer:
         self._head = base.get_output_embeddings()
         self._vocabulary = int(self._head.weight.shape[0])
         self._from = _TRUNK
+        self._last = last_layer(base)
+        self._tried = False
         self._pack: bool | None = None if pack and _plain_attention(base.config) else False
 
     @property
@@ -82,6 +85,9 @@ class Scorer:
                 f"a continuation has {longest} tokens; the model takes {self.max_length}",
                 hint="Use loglikelihood_rolling for long texts",
             )
+        if not self._tried:
+            self._tried = True
+            self._last = self._last if self._last_is_exact() else None
         targets = [continuation for _, continuation in pairs]
         asked = sequences(pairs, max_length=self.max_length)
         result: list[tuple[float, bool]] = [(0.0, True)] * len(pairs)
@@ -160,7 +166,8 @@ class Scorer:
         """Log-probability of each wanted token, whether it is the most likely one, and the model's output."""
         import torch
 
-        with torch.inference_mode(), only_at(self._head, *scored, inputs["input_ids"].shape[1]):
+        size = inputs["input_ids"].shape
+        with torch.inference_mode(), only_here(self._last, *scored, *size), only_at(self._head, *scored, size[1]):
             out = self.model(**inputs)
             if out.logits.shape[:2] != (1, len(wanted)):
                 raise EvalError(
@@ -207,10 +214,32 @@ class Scorer:
             inputs["position_ids"] = torch.from_numpy(positions).to(self.device)
         return inputs
 
-    def _sharing_is_exact(self) -> bool:
-        """Scores a made-up item packed, packed behind cached keys and plainly, on this very model."""
+    def _last_is_exact(self) -> bool:
+        """Scores made-up sequences with and without the shortened last layer, on this very model."""
+        draw = np.random.default_rng(1)
+        size = min(24, self.max_length // 4)
+        pairs = [(draw.integers(0, self._vocabulary, size + more).tolist(), [more + 1, 2]) for more in range(3)]
+        targets = [continuation for _, continuation in pairs]
+        rows = plan_rows(sequences(pairs, max_length=self.max_length), max_length=self.max_length, pack=False)
+        found, layer = [], self._last
+        for self._last in (None, layer):
+            try:
+                values = dict(self._forward(rows, targets))
+            except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, EvalError):
+                return False
+            finally:
+                self._last = layer
+            found.append(np.array([values[request][0] for request in range(len(pairs))]))
+        return bool(np.abs(found[0] - found[1]).max() <= self._rounding)
+
+    @property
+    def _rounding(self) -> float:
         import torch
 
+        return _ROUNDING if self.model.dtype == torch.float32 else _ROUNDING_16
+
+    def _sharing_is_exact(self) -> bool:
+        """Scores a made-up item packed, packed behind cached keys and plainly, on this very model."""
         draw = np.random.default_rng(0)
         context = draw.integers(0, self._vocabulary, min(24, self.max_length // 4)).tolist()
         pairs = [(context, draw.integers(0, self._vocabulary, size).tolist()) for size in (3, 1, 4, 2)]
@@ -232,8 +261,7 @@ class Scorer:
             finally:
                 self._from = _TRUNK
             found.append(np.array([values[request][0] for request in range(len(pairs))]))
-        allowed = _ROUNDING if self.model.dtype == torch.float32 else _ROUNDING_16
-        return all(bool(np.abs(found[0] - other).max() <= allowed) for other in found[1:])
+        return all(bool(np.abs(found[0] - other).max() <= self._rounding) for other in found[1:])
 
 
 def _plain_attention(config: Any) -> bool:

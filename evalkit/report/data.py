@@ -105,6 +105,7 @@ def _row(row: Row) -> dict[str, Any]:
         "statuses": dict(row.statuses),
         "metrics": [_set_metric(metric) for metric in row.metrics],
         "kl_to_base": row.kl,
+        "kl_interval": row.kl_interval,
         "in_gate": row.in_gate,
         "note": row.note,
         "explanation": explanation(row),

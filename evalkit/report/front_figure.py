@@ -7,7 +7,20 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from evalkit.errors import EvalError
-from evalkit.report.figures import BOTTOM, HEIGHT, LEFT, RIGHT, SHAPES, TOP, WIDTH, Scale, frame, labels, place
+from evalkit.report.figures import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    SHAPES,
+    TOP,
+    WIDTH,
+    Scale,
+    frame,
+    labels,
+    place,
+    trade_off,
+)
 from evalkit.report.figures import plane_scale as scale
 from evalkit.report.model import main_gain
 from evalkit.report.words import interval, several, signed
@@ -16,7 +29,7 @@ if TYPE_CHECKING:
     from evalkit.front import Front, FrontPoint
     from evalkit.report.model import Report
 
-__all__ = ["front_figure", "front_of_report", "front_sentence"]
+__all__ = ["front_figure", "front_of_report", "front_sentence", "price_figure"]
 
 _MARKS = {"pass": SHAPES["held"], "unsure": SHAPES["unsure"], "regressed": SHAPES["regressed"]}
 
@@ -36,13 +49,30 @@ def front_of_report(report: Report) -> Front | None:
         return None
 
 
-def front_figure(front: Front, *, margin: float, statuses: Mapping[str, str]) -> str:
+def price_figure(report: Report, front: Front | None, *, caption: bool = False) -> str:
+    """The front of a report; one arm, or arms that share no plane, as points with their intervals; empty without both.
+
+    Args:
+        report: The report.
+        front: From :func:`front_of_report`.
+        caption: Say in the figure what its percentages are, for a figure that stands alone.
+    """
+    if front is None:
+        return trade_off(report)
+    margin = next(mean.margin for arm in report.arms if (mean := arm.comparison.suite_mean) is not None)
+    statuses = {arm.name: report.status(arm.name) for arm in report.arms}
+    said = f"%: share of {front.resamples:,} joint draws in which the arm is on the front" if caption else ""
+    return front_figure(front, margin=margin, statuses=statuses, caption=said)
+
+
+def front_figure(front: Front, *, margin: float, statuses: Mapping[str, str], caption: str = "") -> str:
     """Up is better on the task, right is better on everything else; the broken line joins the arms on the front.
 
     Args:
         front: From :func:`front_of_report`.
         margin: Tolerable mean loss; the side beyond it is shaded.
         statuses: Arm to its gate: ``pass``, ``unsure`` or ``regressed``; told by shape and by colour.
+        caption: A line below the figure.
     """
     points = front.points
     x = scale([0.0, -margin, *(-end for point in points for end in (point.loss, *point.loss_interval))])
@@ -57,12 +87,14 @@ def front_figure(front: Front, *, margin: float, statuses: Mapping[str, str]) ->
         *labels(names, list(spots.values())),
     ]
     said = "; ".join(_said(point) for point in points)
+    below = f'<text x="{LEFT}" y="{HEIGHT + 14}">{escape(caption)}</text>' if caption else ""
+    height = HEIGHT + 24 if caption else HEIGHT
     return (
-        f'<svg class="trade" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(said)}">{"".join(body)}'
+        f'<svg class="trade" role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escape(said)}">{"".join(body)}'
         f'<text class="name" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
         "mean change on general tasks, points</text>"
         f'<text class="name" transform="translate(13,{(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" '
-        'text-anchor="middle">gain on the task, points</text></svg>'
+        f'text-anchor="middle">gain on the task, points</text>{below}</svg>'
     )
 
 

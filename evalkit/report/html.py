@@ -10,17 +10,16 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from evalkit.report.figures import mark, trade_off
-from evalkit.report.front_figure import front_figure, front_of_report, front_sentence
+from evalkit.report.figures import mark
+from evalkit.report.front_figure import front_of_report, front_sentence, price_figure
 from evalkit.report.own import own_task
 from evalkit.report.payload import Payload, payload
 from evalkit.report.stage_figure import stage_section
-from evalkit.report.tables import arms_table, drift_table, forest_table, seeds_table, verdict_word
+from evalkit.report.tables import arms_table, clean_table, drift_table, forest_table, seeds_table, verdict_word
 from evalkit.report.watched import watched_section
-from evalkit.report.words import headline, lead, rest, score, verdict
+from evalkit.report.words import headline, lead, rest, score, verdict, warnings
 
 if TYPE_CHECKING:
-    from evalkit.front import Front
     from evalkit.report.model import ArmResult, Report
 
 __all__ = ["page"]
@@ -47,7 +46,7 @@ def page(report: Report, items: Payload | None = None) -> str:
     policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}; base-uri 'none'"
     top = [_title(report), _arms(report), stage_section(report.stages), _tasks(report)]
     top.append(watched_section(report.watched))
-    sections = [*top, _items(report), _drift(report), _facts(report), _notes()]
+    sections = [*top, _clean(report), _items(report), _drift(report), _facts(report), _notes()]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">\n'
@@ -89,7 +88,7 @@ def _code_safe(text: str) -> str:
 
 def _arms(report: Report) -> str:
     front, warnings = front_of_report(report), _warnings(report)
-    figure = trade_off(report) if front is None else _front(report, front)
+    figure = price_figure(report, front)
     if not figure and len(report.arms) < 2:
         return f"<section>{warnings}</section>" if warnings else ""
     plot, told = "", "" if front is None else _code_safe(front_sentence(front))
@@ -106,22 +105,8 @@ def _arms(report: Report) -> str:
     )
 
 
-def _front(report: Report, front: Front) -> str:
-    margin = next(mean.margin for arm in report.arms if (mean := arm.comparison.suite_mean) is not None)
-    return front_figure(front, margin=margin, statuses={arm.name: report.status(arm.name) for arm in report.arms})
-
-
 def _warnings(report: Report) -> str:
-    said = []
-    for arm in report.ranked():
-        name = report.label(arm)
-        if arm.comparison.identical:
-            said.append(f"{name}: every answer equals the base's. Was the adapter applied?")
-        if arm.comparison.dropped:
-            lost = sum(arm.comparison.dropped.values())
-            said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
-        said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
-    said += dict.fromkeys(note for arm in report.ranked() for note in arm.comparison.notes)
+    said = warnings(report, clean=False)
     entries = "".join(f"<li>{escape(text)}</li>" for text in said)
     return f'<ul class="warnings">{entries}</ul>' if said else ""
 
@@ -181,6 +166,18 @@ def _items(report: Report) -> str:
         '<div id="items"></div><button type="button" id="more" hidden>Show more</button>'
         "<noscript><p>The browser of items needs JavaScript; everything else on this page does not.</p></noscript>"
         "</section>\n"
+    )
+
+
+def _clean(report: Report) -> str:
+    table = clean_table(report)
+    if not table:
+        return ""
+    return (
+        '<section aria-labelledby="h-clean"><h2 id="h-clean">Without the items that stand in the training data</h2>'
+        "<p class='quiet'>The build looked for the suite's items in the rows that were trained on. A task that looks "
+        "better with them than without was learnt by heart; verdict, mean and gate above are with them.</p>"
+        f"{table}</section>\n"
     )
 
 

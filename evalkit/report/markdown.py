@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from evalkit.notes import notes_of_arms
 from evalkit.report.items import examples
 from evalkit.report.model import main_gain
 from evalkit.report.words import format_loss, headline, interval, score, shorten, signed
@@ -22,6 +23,7 @@ MARKER = "<!-- datakit-report -->"
 MAX_LINES = 59
 MAX_ROWS = 22
 MAX_ARMS = 10
+MAX_NOTES = 8
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]!|~])")
 _HTML = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;"})
@@ -123,8 +125,11 @@ def _notes(report: Report, ranked: list[ArmResult]) -> list[str]:
             notes.append(f"- {escape(report.label(arm))}: {sum(arm.comparison.dropped.values()):,} items left out")
     if report.private:
         notes.append("- A source is private: texts of the task are left out.")
-    notes += [f"- {escape(note)}" for note in dict.fromkeys(note for arm in ranked for note in arm.comparison.notes)]
-    return [*notes[:8], ""] if notes else []
+    said = notes_of_arms({report.label(arm): arm.comparison for arm in ranked})
+    notes += [f"- {escape(note, 240)}" for note in said]
+    if len(notes) > MAX_NOTES:
+        notes = [*notes[: MAX_NOTES - 1], f"- {len(notes) - MAX_NOTES + 1} more notes in report.html"]
+    return [*notes, ""] if notes else []
 
 
 def _reproduce(report: Report) -> list[str]:

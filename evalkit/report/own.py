@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from evalkit.report.tables import verdict_word
+from evalkit.report.tables import kl_figure, verdict_word
 from evalkit.report.words import interval, score, signed
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def own_task(report: Report, arm: ArmResult) -> str:
             f"{signed(metric.difference)} {interval(metric.interval)}"
             for metric in row.metrics
         ]
+        if row.kl is not None:
+            figures.append(f"KL to the base on its prompts {kl_figure(row.kl, row.kl_interval)} nats per token")
         text = f"{row.n:,} rows: {'; '.join([', '.join(figures[:2]), *figures[2:]])}"
         lines.append(
             f"<p class='own'>Your task <strong>{escape(row.task)}</strong>, {_text(text)} "

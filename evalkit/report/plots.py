@@ -8,7 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from evalkit.report.figures import SHAPES, Scale, forest_scale, trade_off
+from evalkit.report.figures import SHAPES, Scale, forest_scale
+from evalkit.report.front_figure import front_of_report, price_figure
 from evalkit.report.words import interval, signed
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _FONT = (
 def plots(report: Report) -> dict[str, str]:
     """File name to SVG: ``gain-forgetting.svg`` where both are known, ``forest-ARM.svg`` for every arm."""
     found: dict[str, str] = {}
-    if figure := trade_off(report):
+    if figure := price_figure(report, front_of_report(report), caption=True):
         found["gain-forgetting.svg"] = _alone(figure)
     for arm in report.ranked():
         if arm.comparison.general:

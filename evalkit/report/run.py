@@ -16,7 +16,7 @@ from evalkit.report.watched import watched_course
 if TYPE_CHECKING:
     from evalkit.log import EvalLog
 
-__all__ = ["from_logs", "from_run", "read_logs"]
+__all__ = ["from_logs", "from_run", "is_private", "read_logs"]
 
 BASE = "base"
 
@@ -151,7 +151,7 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
         **({"base": str(manifest["model"])} if "model" in manifest else {}),
         "data_facts": _mapping(manifest.get("data")),
         "reproduce": [str(line) for line in manifest.get("reproduce") or _commands(run)],
-        "private": _says_private(manifest) or _recipe_private(run),
+        "private": _says_private(manifest) or is_private(run),
         "stages": _stages(run, folders),
         "watched": list(_watched(run, folders)),
         "train_facts": {key: _train_facts(run / "models" / folder.name) for key, folder in folders.items()},
@@ -241,7 +241,8 @@ def _says_private(value: Any) -> bool:
     return isinstance(value, list) and any(_says_private(item) for item in value)
 
 
-def _recipe_private(run: Path) -> bool:
+def is_private(run: Path) -> bool:
+    """Whether a source of a run's recipe is private."""
     from datakit.core.yaml import load_yaml
 
     path = run / "recipe.yaml"

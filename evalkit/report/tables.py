@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from evalkit.drift import Rise
     from evalkit.report.model import ArmResult, Estimate, Report
 
-__all__ = ["arms_table", "drift_table", "forest_table", "minus", "seeds_table", "verdict_word"]
+__all__ = [
+    "arms_table",
+    "clean_table",
+    "drift_table",
+    "forest_table",
+    "kl_figure",
+    "minus",
+    "seeds_table",
+    "verdict_word",
+]
 
 
 def minus(text: str) -> str:
@@ -189,6 +198,33 @@ def _rise(rise: Rise) -> str:
     return f'{figures} <span class="ends">{rise.before:.3f} → {rise.after:.3f}</span>'
 
 
+def clean_table(report: Report) -> str:
+    """Tasks with items seen in training, with and without them; empty where there are none."""
+    lines = []
+    for arm in report.ranked():
+        for clean in arm.comparison.clean:
+            row, rest = arm.comparison.row(clean.task), clean.row
+            cells = [_cell(escape(report.label(arm))), _cell(escape(clean.task)), _cell(f"{clean.items:,}", "number")]
+            for one in (row, rest):
+                figures = "" if one is None else _points(one.difference, one.interval)
+                cells.append(_cell(figures or "no other item", "number"))
+                cells.append(_cell("" if one is None else verdict_word(one.verdict)))
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+    if not lines:
+        return ""
+    columns = [("arm", ""), ("task", ""), ("items seen", "number"), ("with them", "number"), ("", "")]
+    columns += [("without", "number"), ("", "")]
+    return (
+        '<div class="scroll"><table class="clean"><caption class="hidden">With and without seen items</caption>'
+        f"{_header(columns, sortable=False)}<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def kl_figure(kl: float, ends: tuple[float, float] | None) -> str:
+    """A mean KL per token with its interval."""
+    return f"{kl:.4f}" if ends is None else f"{kl:.4f} [{ends[0]:.4f}, {ends[1]:.4f}]"
+
+
 def drift_table(report: Report) -> str:
     """Rise of cross-entropy on text; empty where nothing was measured."""
     lines = []
@@ -196,7 +232,7 @@ def drift_table(report: Report) -> str:
         for drift in arm.comparison.drift:
             cells = [escape(report.label(arm)), escape(drift.task), f"{drift.documents:,}", f"{drift.tokens:,}"]
             cells += ["" if rise is None else _rise(rise) for rise in (drift.per_token, drift.bits_per_byte)]
-            cells.append("" if drift.kl is None else f"{drift.kl:.4f}")
+            cells.append("" if drift.kl is None else kl_figure(drift.kl, drift.kl_interval))
             lines.append(
                 "<tr>" + "".join(_cell(text, "number" if at > 1 else "") for at, text in enumerate(cells)) + "</tr>"
             )

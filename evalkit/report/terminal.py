@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 from evalkit.report.items import examples
 from evalkit.report.model import main_gain
-from evalkit.report.words import format_loss, headline, interval, score, several, shorten, signed
+from evalkit.report.words import (
+    explanation,
+    format_loss,
+    headline,
+    interval,
+    score,
+    several,
+    shorten,
+    signed,
+    unsteered,
+    warnings,
+)
 
 if TYPE_CHECKING:
     from evalkit.classes import ClassRow
@@ -38,7 +49,7 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     result += _general(report, ranked[0], width)
     for arm in ranked[1:]:
         result += _losses(report, arm, width)
-    for note in _notes(ranked):
+    for note in warnings(report):
         result += _block("NOTE", note, width)
     for flip in examples(report, count):
         asked = f'"{shorten(flip.prompt, 60)}"' if flip.prompt else flip.task
@@ -48,12 +59,8 @@ def lines(report: Report, *, width: int = WIDTH, count: int = 3) -> list[str]:
     return result + _block(_WORDS[status], sentence.rstrip("."), width)
 
 
-def _notes(arms: list[ArmResult]) -> list[str]:
-    """Notes of all arms, each once."""
-    return list(dict.fromkeys(note for arm in arms for note in arm.comparison.notes))
-
-
 def _block(label: str, text: str, width: int) -> list[str]:
+    text = unsteered(text)  # names and notes too
     return [
         f"{label if at == 0 else '':<{INDENT}}{line}".rstrip() for at, line in enumerate(_wrap(text, width - INDENT))
     ]
@@ -138,6 +145,9 @@ def _general(report: Report, arm: ArmResult, width: int) -> list[str]:
     for row in arm.comparison.general:
         if row.verdict == "regressed" and (loss := format_loss(row)):
             result += _block("", f"{row.task}: {loss}", width)
+        if row.verdict == "unsure" and row.interval[1] < 0:  # it looks like a regression, and is none
+            said = explanation(row).rstrip(".")
+            result += _block("", f"{row.task}: {said[0].lower()}{said[1:]}", width)
     return result + _drift(arm, width)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from evalkit.notes import notes_of_arms
 from evalkit.report.model import Report, main_gain
 
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ __all__ = [
     "several",
     "shorten",
     "signed",
+    "unsteered",
     "verdict",
+    "warnings",
 ]
+
+_STEERING = dict.fromkeys((*range(0x09), *range(0x0E, 0x1C), *range(0x7F, 0x85), *range(0x86, 0xA0)), None)
+_STEERING |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), None)
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -58,13 +64,19 @@ def several(count: int) -> str:
 def shorten(text: str | None, length: int) -> str:
     """One line of at most ``length`` characters; the middle is left out, since a prompt ends with its question.
 
-    Lone surrogates become question marks: what is printed and written is valid UTF-8.
+    Lone surrogates become question marks: what is printed and written is valid UTF-8. Characters that steer a terminal
+    or turn the direction of writing leave; they would change what stands around them.
     """
-    line = " ".join((text or "").encode("utf-8", "replace").decode().split())
+    line = " ".join(unsteered((text or "").encode("utf-8", "replace").decode()).split())
     if len(line) <= length:
         return line
     head = (length - 1) // 3
     return f"{line[:head].rstrip()}…{line[len(line) - (length - 1 - head) :].lstrip()}"
+
+
+def unsteered(text: str) -> str:
+    """A text without characters that steer a terminal or turn the direction of writing."""
+    return text.translate(_STEERING)
 
 
 def format_loss(row: Row) -> str | None:
@@ -176,3 +188,22 @@ def headline(report: Report) -> tuple[str, str]:
 def _lower(sentence: str) -> str:
     first = sentence.split(" ", 1)[0]
     return sentence[0].lower() + sentence[1:] if first in ("Nothing", "Not", "No", "Something") else sentence
+
+
+def warnings(report: Report, *, clean: bool = True) -> list[str]:
+    """What a reader must know besides the figures, a sentence each.
+
+    Args:
+        report: The report.
+        clean: With the tasks whose items were seen in training; False where a table has them.
+    """
+    said = []
+    for arm in report.ranked():
+        name = report.label(arm)
+        if arm.comparison.identical:
+            said.append(f"{name}: every answer equals the base's. Was the adapter applied?")
+        if arm.comparison.dropped:
+            lost = sum(arm.comparison.dropped.values())
+            said.append(f"{name}: {lost:,} items stand in one log only and were left out.")
+        said += [f"{name}: {text}." for text in arm.comparison.settings[:3]]
+    return said + notes_of_arms({report.label(arm): arm.comparison for arm in report.ranked()}, clean=clean)

@@ -122,3 +122,39 @@ def test_reports_and_gates_come_without_torch(suite_logs, tmp_path):
         "heavy = {'torch', 'transformers', 'datasets', 'lm_eval', 'peft'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_log_without_items_is_named(make_log):
+    empty, other = make_log({"a": []}, model="none"), make_log({"a": [1, 0]})
+    for pair in ((other, empty), (empty, other), (empty, empty)):
+        with pytest.raises(NotComparable, match=r"the log of 'none'.* has no item of task 'a'"):
+            compare(*pair)
+
+
+def test_two_logs_of_one_name_are_told_apart(make_log):
+    with pytest.raises(NotComparable, match=r"in the log of 'base' \(before\) and not in that of 'base' \(after\)"):
+        compare(make_log({"a": [1, 0, 1]}), make_log({"a": [1, 0]}))
+
+
+@pytest.mark.parametrize(
+    ("chance", "right", "said"), [(0.0, 0, True), (0.25, 25, True), (0.25, 60, False), (0.0, 1, False)]
+)
+def test_a_task_that_the_base_cannot_do_says_so(make_log, chance, right, said):
+    scores = [1.0] * right + [0.0] * (100 - right)
+    log = make_log({"a": scores}, infos={"a": TaskInfo(chance=chance)})
+    assert any("cannot be forgotten" in note for note in compare(log, log).notes) == said
+
+
+def test_texts_cannot_steer_the_terminal_or_the_comment(make_log, make_scores):
+    from evalkit.report import from_logs
+    from evalkit.report.markdown import markdown
+    from evalkit.report.terminal import lines
+
+    nasty = "\x1b[31mred\x1b[0m \x00 \x07 \u202egnp.exe \x9b2J"
+    before, after = make_scores(30, 0, 30, 0)
+    rows = {"rows": lambda row: row | {"prompt": nasty, "answer": nasty, "target": nasty}}
+    logs = make_log({f"t{nasty}": before}, **rows), make_log({f"t{nasty}": after}, model=nasty, **rows)
+    report = from_logs([logs[0]], {("m", 1): [logs[1]]}, title=nasty)
+    for text in (markdown(report), "\n".join(lines(report))):
+        assert "gnp.exe" in text
+        assert not [char for char in text if char in "\x00\x07\x1b\x9b\u202e"]

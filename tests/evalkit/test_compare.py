@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import t
 from sklearn.metrics import f1_score
 from statsmodels.stats.multitest import multipletests
 
@@ -268,6 +269,41 @@ def test_drift_is_a_ratio_clustered_by_document(make_log):
     assert drift.bits_per_byte.difference == pytest.approx(0.1 / np.log(2) / 4)
     assert (drift.documents, drift.tokens) == (30, int(tokens.sum()))
     assert evalkit.gate(found).status == "unsure"
+
+
+@pytest.mark.parametrize("kind", ["gain", "drift"])
+def test_kl_has_an_interval_clustered_as_the_items_are(make_log, kind):
+    """A regression on a constant with errors by cluster, weighted by tokens for texts, is the same thing."""
+    import statsmodels.api as sm
+
+    random = np.random.default_rng(2)
+    kl, tokens = random.gamma(1.0, 0.1, size=40), random.integers(20, 90, size=40)
+    groups = [at // 3 for at in range(40)]
+    info = {"t": TaskInfo(kind=kind, metric="acc", higher_is_better=kind == "gain")}
+
+    def rows(row):
+        at = int(row["item_id"])
+        facts = {"sum_logprob": -100.0, "n_tokens": int(tokens[at]), "n_bytes": 400}
+        return row | facts | {"kl_to_base": float(kl[at]), "cluster": str(groups[at])}
+
+    log = make_log({"t": [1.0] * 40}, infos=info, rows=rows)
+    found = compare(log, log)
+    measured = found.row("t") if kind == "gain" else found.drift[0]
+    weights = np.ones(40) if kind == "gain" else tokens
+    fit = sm.WLS(kl, np.ones(40), weights=weights).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}, use_t=True
+    )
+    count = len(set(groups))
+    half = t.ppf(0.975, count - 1) * fit.bse[0] * (count / (count - 1)) ** 0.5
+    assert measured.kl == pytest.approx(fit.params[0])
+    assert measured.kl_interval == pytest.approx((max(0, fit.params[0] - half), fit.params[0] + half))
+
+
+def test_kl_of_one_document_has_no_interval(make_log):
+    info = {"wiki": TaskInfo(kind="drift", metric="nll_per_token", higher_is_better=False)}
+    facts = {"sum_logprob": -100.0, "n_tokens": 30, "n_bytes": 400, "kl_to_base": 0.5}
+    log = make_log({"wiki": [3.0]}, infos=info, rows=lambda row: row | facts)
+    assert (compare(log, log).drift[0].kl, compare(log, log).drift[0].kl_interval) == (0.5, None)
 
 
 def test_other_tokens_leave_bits_per_byte(make_log):

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from datakit.core.chat import ChatSettings
+from datakit.experiment.judge import JudgeSpec
 from datakit.experiment.recipe import Evaluate
 from datakit.experiment.stage import StageSettings
 from datakit.recipe import STEPS, TOP_LEVEL, DataRecipe
@@ -40,6 +41,7 @@ def part(heading: str) -> set[str]:
         ("arms.NAME", Every),
         ("stages.NAME", StageSettings),
         ("evaluate", Evaluate),
+        ("evaluate", JudgeSpec),
         *(("arms.NAME", BACKENDS.load(name).Params) for name in BACKENDS.builtin),
         *(("data.steps", STEPS.load(name).Params) for name in STEPS.builtin),
     ],

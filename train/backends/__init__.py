@@ -33,6 +33,7 @@ BACKENDS = Registry(
         "command": "train.backends.command:Command",
         "mock": "train.backends.mock:Mock",
         "native": "train.backends.native:Native",
+        "ppo": "train.backends.ppo:Ppo",
         "trl": "train.backends.trl:Trl",
     },
 )

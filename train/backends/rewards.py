@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datakit.core.hashing import digest, file_digest
+from datakit.core.hashing import digest, file_digest, tree_digest
 from datakit.core.registry import Registry, suggest
 from train.errors import TrainError
 
@@ -71,7 +71,9 @@ def _module(module: str, folder: Path, name: str) -> Any:
 
 
 def reward_digest(name: str, folder: Path) -> str:
-    """Hash of the file a reward beside the recipe stands in; "" for an installed one."""
+    """Hash of a reward model's weights, or of the file of a reward beside the recipe; "" for an installed one."""
+    if (folder / name).is_dir():
+        return tree_digest(folder / name, ("*.safetensors",))
     file = _file(name.partition(":")[0], folder)
     return file_digest(file) if ":" in name and file.is_file() else ""
 

@@ -14,6 +14,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from datakit.core.checkpoint import Architecture
 from datakit.core.hashing import digest
 from datakit.core.registry import Registry
 
@@ -32,6 +33,7 @@ __all__ = [
     "OBJECTIVES",
     "Drawing",
     "Loss",
+    "Measuring",
     "Objective",
     "Referring",
     "Sample",
@@ -47,6 +49,7 @@ OBJECTIVES = Registry(
         "dpo": "train.objectives.dpo:Dpo",
         "mlm": "train.objectives.mlm:Mlm",
         "orpo": "train.objectives.orpo:Orpo",
+        "reward": "train.objectives.reward:Reward",
         "sft": "train.objectives.sft:Sft",
         "text": "train.objectives.text:Text",
     },
@@ -98,7 +101,7 @@ class Objective(Protocol):
     """A kind of objective.
 
     Attributes:
-        architecture: What is loaded: a ``causal`` language model, or a ``masked`` one.
+        architecture: What is loaded: a ``causal`` language model, a ``masked`` one, or a ``reward`` model.
         columns: Columns of the dataset that it reads.
         answers: Whether its rows are answers, which have to end as a turn ends; otherwise they are plain text.
         rows: What a row is: ``tokens``, each trained by itself (:class:`train.masking.Row`), so that rows of general
@@ -106,7 +109,7 @@ class Objective(Protocol):
         options: Settings of an arm that its class takes by name, with their defaults.
     """
 
-    architecture: ClassVar[Literal["causal", "masked"]]
+    architecture: ClassVar[Architecture]
     columns: ClassVar[tuple[str, ...]]
     answers: ClassVar[bool]
     rows: ClassVar[Literal["tokens", "pairs", "masked"]]
@@ -131,6 +134,15 @@ class Referring(Protocol):
 
     def refer(self, model: Any, rows: Sequence[Any], *, batch_size: int, pad: int) -> list[Any]:
         """The rows with what the model, in evaluation mode, says of them."""
+        ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """An objective that has more to say of the validation split than its loss."""
+
+    def measure(self, model: Any, batches: Sequence[Any]) -> Mapping[str, float]:
+        """Named figures, from a model in evaluation mode."""
         ...
 
 

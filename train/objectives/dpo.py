@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from datakit.core.checkpoint import Architecture
 from train.data import Encoded, batches
 from train.encoder import Encoder
 from train.errors import TrainError
@@ -33,7 +34,7 @@ class Dpo:
         beta: How much a nat of advantage over the start model counts; the smaller, the further the model goes.
     """
 
-    architecture: ClassVar[Literal["causal", "masked"]] = "causal"
+    architecture: ClassVar[Architecture] = "causal"
     columns: ClassVar[tuple[str, ...]] = ("id", "messages", "rejected")
     answers: ClassVar[bool] = True
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "pairs"

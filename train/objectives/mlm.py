@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from datakit.core.checkpoint import Architecture
 from train.data import Encoded, encoded
 from train.encoder import Encoder
 from train.errors import TrainError
@@ -104,7 +105,7 @@ class Mlm:
         masked: Probability that a token is chosen.
     """
 
-    architecture: ClassVar[Literal["causal", "masked"]] = "masked"
+    architecture: ClassVar[Architecture] = "masked"
     columns: ClassVar[tuple[str, ...]] = ("id", "text")
     answers: ClassVar[bool] = False
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "masked"

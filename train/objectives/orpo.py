@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from datakit.core.checkpoint import Architecture
 from train.data import Encoded
 from train.encoder import Encoder
 from train.objectives import Loss
@@ -32,7 +33,7 @@ class Orpo:
         beta: Weight of the odds ratio beside the likelihood of the better answer.
     """
 
-    architecture: ClassVar[Literal["causal", "masked"]] = "causal"
+    architecture: ClassVar[Architecture] = "causal"
     columns: ClassVar[tuple[str, ...]] = ("id", "messages", "rejected")
     answers: ClassVar[bool] = True
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "pairs"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from datakit.core.checkpoint import Architecture
 from train.data import Batch, Encoded, collate, encode_rows, encoded
 from train.encoder import Encoder
 from train.losses import logits_at, nll
@@ -34,7 +35,7 @@ class Sft:
             back have the last weight that is given. None is 1 for all.
     """
 
-    architecture: ClassVar[Literal["causal", "masked"]] = "causal"
+    architecture: ClassVar[Architecture] = "causal"
     columns: ClassVar[tuple[str, ...]] = ("id", "messages", "text")
     answers: ClassVar[bool] = True
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "tokens"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from datakit.core.chat import tokenize
+from datakit.core.checkpoint import Architecture
 from train.data import Batch, Encoded, collate, encoded
 from train.encoder import Encoder
 from train.errors import TrainError
@@ -29,7 +30,7 @@ __all__ = ["Text", "document_rows"]
 class Text:
     """The column ``text``, every token of it."""
 
-    architecture: ClassVar[Literal["causal", "masked"]] = "causal"
+    architecture: ClassVar[Architecture] = "causal"
     columns: ClassVar[tuple[str, ...]] = ("id", "text")
     answers: ClassVar[bool] = False
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "tokens"

@@ -139,7 +139,7 @@ def _confidence(facts: Mapping[str, Any]) -> str:
         key = ""
         if facts["reliability"]["calibrated"]:
             series["calibrated"] = facts["reliability"]["calibrated"]
-            key = "<span class='key'><i class='raw'></i>as the votes say <i></i>calibrated</span>. "
+            key = "<span class='key'><i class='raw'></i>as it came <i></i>calibrated</span>. "
         blocks.append(
             f"<figure><h3>Whether confidence can be believed</h3>{reliability_plot(series)}<figcaption>{key}On the "
             "dashed line a confidence of 80 % is right in 80 of 100 rows. Discs grow with their rows."
@@ -152,11 +152,28 @@ def _confidence(facts: Mapping[str, Any]) -> str:
     return f'<section><h2>Confidence</h2><div class="pair">{"".join(blocks)}</div></section>'
 
 
+_SOURCES = {
+    "probabilities": "the model's probabilities",
+    "votes": "the share of the votes",
+    "both": "probabilities and votes",
+    "dawid_skene": "how the voters err (Dawid and Skene)",
+}
+
+
 def _calibration(facts: Mapping[str, Any]) -> str:
+    found = facts.get("confidence_from") or {}
+    parts = [f"{_SOURCES[name]} ({count:,} rows)" for name, count in sorted(found.items())]
+    text = f"Taken from {' and '.join(parts)}. " if parts else ""
+    if set(found) == {"votes"} and facts["votes"].get("ok", 0) <= found["votes"]:
+        text += (
+            "One vote for a row is always sure of itself: ask for several (<code>votes: 5</code>), or several models. "
+        )
     if facts.get("calibration"):
         how = {"isotonic": "a rising step function", "platt": "Platt's logistic curve"}[facts["calibration"]]
-        return f"Calibrated on the gold sample by {how}."
-    return "Not calibrated: that takes at least 30 gold rows, some of them wrong."
+        return f"{text}Calibrated on the gold sample by {how}."
+    if facts["gold"]["labelled"] < 30:
+        return f"{text}Not calibrated: that takes at least 30 gold rows, some of them wrong."
+    return f"{text}Not calibrated: rows that were left out came out no better by it."
 
 
 def _thresholds(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -209,6 +226,7 @@ def _labels(facts: Mapping[str, Any], labeller: Labeller) -> str:
         "ok": "usable",
         "outside": "none of the options",
         "failed": "refused by the server",
+        "too_long": "too long for the model",
         "empty": "nothing to ask",
     }
     status = {words.get(name, name): count for name, count in facts["votes"].items()}

@@ -69,7 +69,7 @@
   const STEP = 25;
   const WORDS = {
     lost: "forgotten", gained: "learnt", wrong: "wrong answer", format: "label of the new task",
-    unreadable: "unreadable", refused: "refused", truncated: "cut off", empty: "empty",
+    unreadable: "unreadable", refused: "refused", truncated: "cut off", empty: "empty", unjudged: "no verdict",
   };
   const unpack = (part) =>
     part.flips.map(([arm, item, direction, status, after]) => {

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from datakit.experiment.doctor import examine, storage, unmet
+from datakit.experiment.doctor import EXTRAS, USES, examine, storage, unmet
 from datakit.experiment.doctor_hub import hub, reach
 from datakit.experiment.doctor_torch import judge, visible_gpus
 
@@ -81,10 +82,17 @@ def test_a_missing_extra_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing["eval"][0].startswith("click>=99 (is ")
     assert missing[""] == missing["train"] == []
     result = examine(offline=True)
-    assert result.usable == {"curation": True, "personal data": False, "training": True, "evaluation": False}
+    assert {use for use, there in result.usable.items() if not there} == {"personal data", "evaluation"}
     assert not result.broken
     assert result.install is not None
     assert result.install.endswith('[pii,eval]"')
+
+
+def test_every_extra_a_user_may_install_is_known() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        extras = tomllib.load(stream)["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"all", "dev", "scale"}
+    assert {extra for used in USES.values() for extra in used} == set(EXTRAS)
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,21 @@ def test_the_figures_of_measures_md_from_the_command_line(tmp_path, capsys):
     EvalLog(after.header, changed).write(tmp_path / "a")
     _, out, _ = call(capsys, "compare", tmp_path / "b", tmp_path / "a", "-o", tmp_path / "c")
     assert "-5.0 [-8.3, -1.9]  REGRESSED" in out
+
+
+def test_a_folder_holds_one_comparison(run, capsys, tmp_path):
+    """The gate must not look at the model of an earlier comparison."""
+    for arm in ("full-1", "lora-1"):
+        assert call(capsys, "compare", run / "evals/base", run / "evals" / arm, "-o", tmp_path / "c", "-q")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "c" / "evals").iterdir()) == ["base", "lora-1"]
+    assert call(capsys, "gate", tmp_path / "c", "--json")[0] == call(capsys, "gate", run, "--arm", "lora")[0]
+
+
+def test_a_comparison_is_never_written_over_a_run(run, capsys):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    (run / "manifest.json").write_text('{"format": 1}')
+    before[run / "manifest.json"] = b'{"format": 1}'
+    code, _, err = call(capsys, "compare", run / "evals/base", run / "evals/full-1", "-o", run)
+    assert code == 2
+    assert "this folder is a run" in err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

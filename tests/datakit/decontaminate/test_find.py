@@ -90,6 +90,18 @@ def test_a_short_prompt_counts_as_a_whole_turn_only():
     assert [match[2] for match in found([["Is the sky blue!", "yes"]], item)] == ["prompt", "answer"]
 
 
+def test_symbols_are_no_words_and_still_tell_short_prompts_apart():
+    sums = "In May he sold 48/2 = <<48/2=24>>24 clips"
+    other = "She gave 48/2 = <<48/2=24>>24 apples away and then " + " ".join(f"w{n}" for n in range(20))
+    assert found([f"Today it is 48/2 = <<48/2=24>>24 as {sums} said"], ("t", "1", other, None)) == []
+    shared = "48/2 = <<48/2=24>>24 apples away and then w0 w1 w2 w3"
+    assert [match[2] for match in found([shared.replace("/", " / ")], ("t", "1", other, None))] == ["prompt"]
+    assert found(["2 * 3 = ?"], ("t", "1", "2 + 3 = ?", "5")) == []
+    assert [match[2] for match in found([["2+3=?", "5"]], ("t", "1", "2 + 3 = ?", "5"))] == ["prompt", "answer"]
+    signs = [("t", "1", "👍 👎 👍", None), ("t", "2", "👍👍👍", None)]
+    assert [match[1] for match in found(["👍👎👍"], *signs)] == ["1"]
+
+
 def test_wording_that_a_task_repeats_is_no_evidence():
     wording = "The following is a multiple choice question about chemistry please choose the one right answer now"
     rows = [("t", str(n), f"{wording}: " + " ".join(f"q{n}x{k}" for k in range(20)), None) for n in range(40)]

@@ -66,6 +66,26 @@ def test_one_text_two_labels():
     assert kept.table.column("cluster").to_pylist() == ["000", "000", "002"]
 
 
+def test_several_columns_are_compared_together(tmp_path):
+    rows = [
+        example(0, instruction="Translate.", input=LINE),
+        example(1, instruction="Translate.", input="Another text that has nothing to do with the first one"),
+        example(2, instruction="TRANSLATE.", input=LINE.upper()),
+        example(3, instruction="", input=None),
+        example(4, instruction="", input=None),
+    ]
+    output = run(rows, on=["instruction", "input"], threshold=1)
+    assert ids(output) == ["000", "001", "003"]  # blank texts equal each other
+    assert [row["partner"] for _, _, row in ledger(output).values()] == ["000", "003"]
+    assert ids(run(rows, on=["instruction"], threshold=1)) == ids(run(rows, on="instruction", threshold=1))
+    path = tmp_path / "kept.jsonl"
+    path.write_text(json.dumps({"instruction": "translate.", "input": LINE}) + "\n")
+    step = DedupStep(DedupStep.Params(on=["instruction", "input"], against="kept.jsonl"), StepContext(folder=tmp_path))
+    assert ids(step.apply(to_table(rows[:2]))) == ["001"]
+    with pytest.raises(StepError, match="no row has a column 'inputs'"):
+        run(rows, on=["instruction", "inputs"])
+
+
 def test_what_is_compared():
     rows = [
         example(0, turns=[("system", "Be brief."), ("user", "What is 2 + 2?"), ("assistant", "4")], topic="sums"),

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from datakit.cli import root
 from datakit.core.storage import read_table
+from evalkit.contamination import contaminated_items
+from evalkit.log import EvalLog
 
 RECIPE = """\
 format: 1
@@ -65,11 +67,50 @@ def test_build_takes_planted_items_out(project: Path, planted: list[tuple[str, s
     assert len(rows) == 3
 
 
+def test_rows_that_are_gone_are_no_training_data(project: Path, planted: list[tuple[str, str]]) -> None:
+    """What was dropped, or went to another split, teaches nothing; what is only reported does."""
+    for action in ("drop", "report"):
+        text = RECIPE.replace("{against: suite}", f"{{against: suite, action: {action}}}")
+        (project / "small.yaml").write_text(text, encoding="utf-8")
+        done = CliRunner().invoke(root, ["build", str(project / "small.yaml"), "-o", str(project / action)])
+        assert done.exit_code == 0, (done.output, done.exception)
+    assert contaminated_items(project / "drop") == {}
+    files = (project / "report" / "data").glob("train-*")
+    trained = {group for path in files for group in read_table(path)["group"].to_pylist()}
+    rows = read_table(project / "report" / "contamination.parquet").to_pylist()
+    assert all(row["in_training"] == (row["example_id"] in trained) for row in rows)
+    seen = {(row["task"], row["item_id"]) for row in rows if row["in_training"]}
+    found = contaminated_items(project / "report") or {}
+    assert seen == {(task, item) for task, items in found.items() for item in items}
+    assert seen
+
+
 @pytest.mark.slow
-def test_run_does_the_same_before_it_trains(project: Path, planted: list[tuple[str, str]]) -> None:
-    done = CliRunner().invoke(root, ["run", str(project / "small.yaml"), "-o", str(project / "out"), "--quiet"])
-    assert done.exit_code in (0, 3), (done.output, done.exception)
-    items, rows = found(project / "out")
-    assert set(planted) <= items
-    assert len(rows) == 3
-    assert (project / "out" / "report.json").is_file()
+def test_a_run_reports_with_and_without_what_was_seen(project: Path, planted: list[tuple[str, str]]) -> None:
+    text = RECIPE.replace("{against: suite}", "{against: suite, action: report}")
+    text = text.replace("test: 0.2", "test: 0.1").replace("validation: 0.15", "validation: 0.05")
+    (project / "small.yaml").write_text(text, encoding="utf-8")
+    out = project / "out"
+    done = CliRunner().invoke(root, ["run", str(project / "small.yaml"), "-o", str(out)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    arm = json.loads((out / "report.json").read_text())["arms"][0]
+    shown = {one["task"]: one for one in arm["without_contaminated"]}
+    primary = EvalLog.read(out / "evals" / "full-1" / "pocket.json").primary()
+    evaluated = set(zip(primary["task"].to_pylist(), primary["item_id"].to_pylist(), strict=True))
+    found = contaminated_items(out) or {}
+    seen = {task: sum((task, item) in evaluated for item in items) for task, items in found.items()}
+    assert {task: count for task, count in seen.items() if count} == {
+        task: one["left_out"] for task, one in shown.items()
+    }
+    assert shown, "no planted item was both trained on and evaluated"
+    for one in shown.values():
+        whole = next(row for row in arm["general"] if row["task"] == one["task"])
+        assert one["row"]["items"] == whole["items"] - one["left_out"]
+    page, note = (out / "report.html").read_text(), (out / "report.md").read_text()
+    assert "Without the items that stand in the training data" in page
+    assert 'table class="clean"' in page
+    printed = " ".join(done.output.split())
+    for task, one in shown.items():
+        said = f"Task '{task}': {one['left_out']:,} item"
+        assert said in note.replace("\\", "")
+        assert said in printed

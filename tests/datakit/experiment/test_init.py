@@ -91,6 +91,7 @@ def test_alpaca_with_inputs_gets_a_template_of_its_own(tmp_path: Path) -> None:
     drafted = draft(table(tmp_path / "a.json.jsonl", rows), output=tmp_path / "r.yaml")
     value = recipe(drafted)
     assert steps(value)["template"] == {"use": "r.template.yaml"}
+    assert steps(value)["dedup"] == {"on": ["instruction", "input"], "threshold": 0.8}
     template = load_yaml(tmp_path / "r.template.yaml").value
     import jinja2
 

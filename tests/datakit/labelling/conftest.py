@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from reviews import RECIPE, judge
 from stub import Stub
 
 from datakit.core.example import Example, to_table
@@ -61,11 +63,22 @@ def rows(count: int, text: str = "row {}", **columns):
 def ask(stub, store, spam):
     """Labels a table at the stub; returns the plan and what it took."""
 
-    def ask(table, labeller=spam, *, budget=None, redact=None, progress=None, attempts=10, **spec):
+    def ask(
+        table,
+        labeller=spam,
+        *,
+        budget=None,
+        redact=None,
+        progress=None,
+        attempts=10,
+        backoff=0.02,
+        patience=0.2,
+        **spec,
+    ):
         spec = {"timeout": 5, **spec}
         models = [ModelSpec(**{"model": "stub", "server": stub.url, **spec})]
         plan = prepare(table, labeller, models, store=store, prices=read_prices(), redact=redact)
-        limits = Limits("job", budget, attempts=attempts, backoff=0.02)
+        limits = Limits("job", budget, attempts=attempts, backoff=backoff, patience=patience)
         return plan, execute(plan, store, limits, progress=progress)
 
     return ask
@@ -84,3 +97,20 @@ def labelled(stub, tmp_path):
         return output, made
 
     return labelled
+
+
+@pytest.fixture
+def project(tmp_path, stub):
+    stub.answer = judge
+    with (tmp_path / "reviews.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "truth"])
+        for n in range(120):
+            truth = "" if n >= 40 else "negative" if n % 2 == 0 or n == 1 else "positive"
+            writer.writerow([f"a {'bad' if n % 2 == 0 else 'good'} film, number {n}", truth])
+
+    def write(extra="gold: truth"):
+        (tmp_path / "reviews.yaml").write_text(RECIPE.format(url=stub.url, extra=extra))
+        return tmp_path / "reviews.yaml"
+
+    return write

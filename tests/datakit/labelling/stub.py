@@ -19,7 +19,7 @@ from starlette.routing import Route
 FAULTS = ("429", "500", "hang", "cut", "broken", "half")
 
 
-def completion(content, *, refusal=None, finish="stop", tokens=(20, 5)):
+def completion(content, *, refusal=None, finish="stop", tokens=(20, 5), logprobs=None):
     message = {"role": "assistant", "content": content, "refusal": refusal}
     usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
     return {
@@ -27,7 +27,7 @@ def completion(content, *, refusal=None, finish="stop", tokens=(20, 5)):
         "object": "chat.completion",
         "created": 1,
         "model": "stub",
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": logprobs}],
         "usage": usage,
     }
 
@@ -42,6 +42,7 @@ class Stub:
         self.key = None
         self.models = ["stub"]
         self.forms = ("json_schema", "json_object")
+        self.alternatives = None  # to a token, at most; None ignores that log-probabilities are asked for
         self.limit = None  # calls at once that are not refused
         self.hang = 3600.0
         self.calls = 0
@@ -106,6 +107,8 @@ class Stub:
         form = (body.get("response_format") or {}).get("type")
         if form is not None and form not in self.forms:
             return JSONResponse({"error": {"message": f"response_format {form} is not supported here"}}, 400)
+        if self.alternatives is not None and body.get("top_logprobs", 0) > self.alternatives:
+            return JSONResponse({"error": {"message": f"top_logprobs must be at most {self.alternatives}"}}, 400)
         if self.limit is not None and self.now > self.limit:
             self.served["limited"] += 1
             return JSONResponse({"error": {"message": "too many requests"}}, 429)

@@ -13,9 +13,10 @@ from datakit.core.errors import NewerFormat, RecipeError, StepError
 from datakit.core.example import Example, Message, to_table
 from datakit.labelling.answers import KEYS, read_answer
 from datakit.labelling.inputs import gold_value, shown
-from datakit.labelling.labeller import Labeller, library_names, load_labeller, skeleton
+from datakit.labelling.labeller import Labeller, library_names, load_labeller
 from datakit.labelling.prompt import Prompt, answer_schema
 from datakit.labelling.repair import read_json_answer
+from datakit.labelling.skeleton import skeleton
 
 KINDS = ("classify", "multilabel", "spans", "answer", "preference", "rating")
 

@@ -18,6 +18,7 @@ from conftest import rows
 
 from datakit import pocket
 from datakit.core.errors import DatakitError
+from datakit.core.example import Example, from_table, to_table
 from datakit.core.step import StepContext
 from datakit.labelling.assemble import assemble
 from datakit.labelling.labeller import Labeller, load_labeller
@@ -61,7 +62,7 @@ def test_probabilities_are_those_of_whole_passes(scorer):
 
 def test_a_row_longer_than_the_model_holds_is_told(scorer):
     found = scorer.answer("word " * 5000)
-    assert (found.content, found.finish) == (None, "rejected")
+    assert (found.content, found.finish) == (None, "too_long")
 
 
 def test_kinds_without_options_need_a_server(store):
@@ -86,6 +87,14 @@ def test_a_step_without_any_server(labelled, tmp_path):
     again, step = labelled(rows(4, "This drum is red. {}"), context, **options)
     assert again.table.equals(output.table)
     assert (step.spending.answered, step.spending.cached) == (0, 4)
+
+
+def test_a_text_too_long_for_the_model_is_dropped_as_that(labelled, tmp_path, capfd):
+    context = StepContext(private=tmp_path / "p", labels={"s": ("red", "blue drum")})
+    table = to_table([*from_table(rows(2, "This drum is red. {}")), Example("f" * 32, "g", "s", "o", text="w " * 9000)])
+    output, _ = labelled(table, context, use="classify", models=[{"local": "pocket"}])
+    assert output.ledger.to_pylist()[-1]["reason"] == "too_long"
+    assert "deprecated" not in capfd.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,22 @@ def test_retry_after_holds_everybody():
     assert asyncio.run(drive()) >= 0.19
 
 
+def test_what_is_asked_again_goes_first():
+    async def drive():
+        pace, order = Pace(1, start=1), []
+
+        async def call(name, first):
+            ticket = await pace.enter(first=first)
+            order.append(name)
+            await asyncio.sleep(0)
+            pace.leave(ticket)
+
+        await asyncio.gather(call("a", False), call("b", False), call("c", False), call("again", True))
+        return order
+
+    assert asyncio.run(drive()) == ["a", "again", "b", "c"]
+
+
 def test_a_real_server_that_takes_six_at_once(ask, stub):
     stub.limit, stub.latency = 6, 0.03
     stub.answer = lambda text, body: json.dumps({"label": "ham"})

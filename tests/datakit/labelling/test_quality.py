@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import rows as examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from datakit.labelling.aggregate import aggregate
 from datakit.labelling.agreement import accuracy, alpha_figure, bootstrap, cohen_kappa, krippendorff_alpha, set_f1
 from datakit.labelling.calibrate import calibrated, coverage, ece, reliability, suggested_threshold
 from datakit.labelling.dawid_skene import dawid_skene
+from datakit.labelling.job import finish
 from datakit.labelling.labeller import Labeller
 from datakit.labelling.suspicious import suspicious
 from datakit.labelling.votes import VOTES_SCHEMA
@@ -222,3 +225,28 @@ def test_wrong_labels_are_found():
     found = suspicious(results, [names[k] for k in given_labels], names)
     assert {int(one.example_id) for one in found} == set(wrong.tolist())
     assert all(one.suggested == names[truth[int(one.example_id)]] for one in found)
+
+
+def test_calibration_is_left_where_it_makes_nothing_better():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.05, 0.95, 400)
+    right = rng.uniform(size=400) < confidence  # it is calibrated already
+    for n in (40, 400):
+        made = calibrated(confidence[:n], right[:n], confidence)
+        assert made is None or np.mean((made[1] - right[:n]) ** 2) < np.mean((confidence[:n] - right[:n]) ** 2)
+    assert calibrated(confidence[:40], right[:40], confidence, method="platt") is not None
+    wrong = np.sqrt(confidence)  # and this is far too sure
+    assert calibrated(wrong, right, wrong)[2] == "isotonic"
+
+
+def test_votes_about_one_row_are_not_several_rows(ask, stub):
+    """Ten equal votes a row know no more than one."""
+    stub.answer = lambda text, body: json.dumps({"label": "spam" if int(text[4:]) % 5 == 0 else "ham"})
+    gold = {f"{n:032x}": "ham" for n in range(40)}
+    widths = []
+    for asked in (1, 10):
+        plan, _ = ask(examples(40), votes=asked)
+        figure = finish(plan, gold=gold).facts["models"][0]["accuracy"]
+        assert figure["value"] == pytest.approx(0.8)
+        widths.append(figure["high"] - figure["low"])
+    assert widths[1] == pytest.approx(widths[0])

@@ -57,10 +57,11 @@ def test_the_report_agrees_with_a_computation_by_hand(name, real_data, stub, lab
     context = StepContext(private=tmp_path / "run" / "private", labels={"data": tuple(names)})
     options = {"use": SETS[name][2], "models": [spec], "gold": "label", "calibrate": "none"}
     _, step = labelled(table, context, **options)
-    folder = LabelFolder(tmp_path / "run" / "private")
+    folder = LabelFolder.of(tmp_path / "run")
     votes, facts = folder.votes().to_pylist(), folder.read().facts
 
     by_row = {id: [vote for vote in votes if vote["example_id"] == id] for id in table["id"].to_pylist()}
+    truth_of = dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
     gold, said, confidence = [], [], []
     for example in from_table(table):
         usable = Counter(vote["value"] for vote in by_row[example.id] if vote["status"] == "ok")
@@ -92,6 +93,22 @@ def test_the_report_agrees_with_a_computation_by_hand(name, real_data, stub, lab
         inside = np.array(confidence) >= point["threshold"] - 1e-12
         assert (point["coverage"], point["accuracy"]) == pytest.approx((inside.mean(), right[inside].mean()))
 
+    intervals = [point for point in facts["coverage"] if point["low"] >= 0.95]
+    best = max(intervals, key=lambda point: point["coverage"], default=None)
+    assert (facts["threshold"] is None) == (best is None)
+    assert (facts["rows"], facts["confidence_from"]) == (120, {"votes": len(gold)})
+    mistakes = Counter((a, b) for a, b in zip(gold, said, strict=True) if a != b)
+    assert found["confusions"][0][2] == mistakes.most_common(1)[0][1]
+    assert all(mistakes[a, b] == count for a, b, count in found["confusions"])
+    (model,) = facts["models"]
+    alone = [vote["value"] == truth_of[vote["example_id"]] for vote in votes if vote["status"] == "ok"]
+    assert (model["votes"], model["status"]) == (360, dict(Counter(vote["status"] for vote in votes)))
+    assert model["accuracy"]["value"] == pytest.approx(np.mean(alone))
+    assert (model["tokens_in"], model["tokens_out"]) == (360 * 20, 360 * 5)
+    # The bootstrap's interval is about the normal one, at this number of rows.
+    spread = 1.96 * (right.mean() * (1 - right.mean()) / len(right)) ** 0.5
+    assert found["accuracy"]["high"] - found["accuracy"]["low"] == pytest.approx(2 * spread, rel=0.25)
+
     page = step.documents()["labels.html"]
     assert f"{100 * right.mean():.1f}\u00a0%" in page
     assert f"{cohen_kappa_score(gold, said):.3f}" in page
@@ -105,7 +122,7 @@ def test_a_small_model_scores_real_messages(real_data, labelled, tmp_path):
     context = StepContext(private=tmp_path / "run" / "private", labels={"data": ("ham", "spam")})
     weights = real_data / "weights" / "stories260K" / "hf"
     _, step = labelled(table, context, use="classify", models=[{"local": str(weights)}], gold="label")
-    folder = LabelFolder(tmp_path / "run" / "private")
+    folder = LabelFolder.of(tmp_path / "run")
     kept, votes = folder.read(), folder.votes().to_pylist()
     right = [
         vote["value"] == gold

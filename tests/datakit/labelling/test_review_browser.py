@@ -106,7 +106,7 @@ def test_a_person_judges_by_keyboard_and_nothing_is_lost(browser, labelled, stub
         until(lambda: count(browser).startswith("2 of") and shown(browser) != second, "2 is not counted")
         server.stop(signal.SIGKILL)
 
-        with LabelFolder(tmp_path / "run" / "private").corrections() as said:
+        with LabelFolder.of(tmp_path / "run").corrections() as said:
             history = said.history()
         assert [(one.value, one.who) for one in history] == [("negative", "Ada"), ("positive", "Ada")]
         assert all(abs(one.at - time.time()) < 300 for one in history)
@@ -137,7 +137,7 @@ def test_kinds_that_need_more_than_a_key(browser, stub, labelled, tmp_path):
         until(lambda: count(browser).startswith("1 of"), "several options")
     finally:
         server.stop()
-    with LabelFolder(tmp_path / "run" / "private").corrections() as said:
+    with LabelFolder.of(tmp_path / "run").corrections() as said:
         assert [one.value for one in said.history()] == ['["politics", "sport"]']
 
 
@@ -163,6 +163,6 @@ def test_spans_are_marked_in_a_text_with_wide_characters(browser, stub, labelled
         until(lambda: count(browser).startswith("1 of"), "spans are not kept")
     finally:
         server.stop()
-    with LabelFolder(tmp_path / "run" / "private").corrections() as said:
+    with LabelFolder.of(tmp_path / "run").corrections() as said:
         (one,) = said.history()
     assert json.loads(one.value) == [[3, 6, "person"], [15, 19, "place"]]

@@ -132,6 +132,51 @@ def test_a_server_that_dies_midway_loses_nothing(ask, stub):
     assert len(stub.finished) == len(set(stub.finished)) == 200
 
 
+def test_a_server_that_is_away_for_a_while_is_waited_for(ask, stub):
+    stub.faults = dict.fromkeys(range(60, 72), "cut")
+    plan, took = ask(rows(100), concurrency=4, patience=60)
+    assert statuses(plan) == {"ok": 100}
+    assert took.calls == 112
+
+
+def test_a_server_that_refuses_everything_is_given_up(ask, stub):
+    stub.faults = dict.fromkeys(range(30, 10_000), "429")
+    with pytest.raises(Unreachable, match="last: 429"):
+        ask(rows(200), concurrency=4)
+    assert stub.calls < 80
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "cut"])
+def test_bad_luck_of_one_row_makes_nobody_wait(ask, stub, monkeypatch, fault):
+    """Five faults of one row while the others are answered: no wait is longer than half a second, and no hold."""
+    drawn = []
+    monkeypatch.setattr(random, "uniform", lambda low, high: drawn.append((low, high)) or 0.0)
+    answered, failed = stub._answered, Counter()
+
+    async def unlucky(request, body, number):
+        text = body["messages"][-1]["content"]
+        failed[text] += 1
+        if text == "row 70" and failed[text] <= 5:
+            stub.faults[number] = fault
+        return await answered(request, body, number)
+
+    stub._answered, stub.latency = unlucky, 0.01
+    plan, _ = ask(rows(150), concurrency=8, backoff=0.25)
+    assert statuses(plan) == {"ok": 150}
+    assert [low for low, _ in drawn] == [0] * 5
+    assert [high for _, high in drawn] == [0.25 / 8, 0.25 / 4, 0.25 / 2, 0.25, 0.5]
+
+
+def test_an_outage_is_counted_in_round_trips():
+    from datakit.labelling.asker import Outage
+
+    outage = Outage()
+    assert [outage.failed(4, now) for now in range(8)] == [False, False, False, True] * 2
+    assert (outage.rounds, outage.begun) == (2, 0)
+    alone = Outage()
+    assert [alone.failed(1, now) for now in range(5)] == [False, False, True, True, True]
+
+
 def test_refusals_and_answers_outside_the_set(ask, stub):
     said = {
         0: completion(None, refusal="I will not"),
@@ -167,24 +212,6 @@ def test_a_schema_is_sent_where_it_is_taken(ask, stub):
     ask(rows(1))
     schema = stub.bodies[0]["response_format"]["json_schema"]
     assert (schema["strict"], schema["schema"]["properties"]["label"]["enum"]) == (True, ["ham", "spam"])
-
-
-def test_a_row_the_server_will_not_take_does_not_stop_the_others(ask, stub):
-    from starlette.responses import JSONResponse
-
-    answered = stub._answered
-
-    async def picky(request, body, number):
-        if body["messages"][-1]["content"] == "row 3":
-            return JSONResponse({"error": {"message": "context length exceeded"}}, 400)
-        return await answered(request, body, number)
-
-    stub._answered = picky
-    plan, _ = ask(rows(6), concurrency=1)
-    assert statuses(plan) == {"ok": 5, "failed": 1}
-    calls = stub.calls
-    ask(rows(6))
-    assert stub.calls == calls
 
 
 def test_questions_without_an_answer_are_named_and_asked_again(ask, stub):

@@ -11,6 +11,7 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 from conftest import rows
+from reviews import dataset, judge
 
 from datakit.build import build
 from datakit.core.errors import DatakitError, RecipeError, StepError
@@ -20,51 +21,6 @@ from datakit.labelling.exchange import export_labels, import_labels
 from datakit.labelling.folder import LabelFolder
 from datakit.labelling.queue import queue
 from datakit.redactor import Redactor
-
-RECIPE = """\
-format: 1
-name: reviews
-seeds: [1]
-data:
-  sources:
-    reviews: {{path: reviews.csv, columns: {{text: text}}}}
-  steps:
-    - label:
-        use: sentiment
-        redact: false
-        models: [{{model: stub, server: "{url}", timeout: 5}}]
-        {extra}
-    - split: {{validation: 0.1, test: 0.2}}
-model: pocket
-"""
-
-
-def judge(text, body):
-    return json.dumps({"label": "positive" if "good" in text else "negative"})
-
-
-@pytest.fixture
-def project(tmp_path, stub):
-    stub.answer = judge
-    with (tmp_path / "reviews.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["text", "truth"])
-        for n in range(120):
-            truth = "" if n >= 40 else "negative" if n % 2 == 0 or n == 1 else "positive"
-            writer.writerow([f"a {'bad' if n % 2 == 0 else 'good'} film, number {n}", truth])
-
-    def write(extra="gold: truth"):
-        (tmp_path / "reviews.yaml").write_text(RECIPE.format(url=stub.url, extra=extra))
-        return tmp_path / "reviews.yaml"
-
-    return write
-
-
-def dataset(run):
-    found = {}
-    for file in sorted((run / "data").glob("*-00000-*.parquet")):
-        found[file.name.partition("-")[0]] = list(from_table(pq.read_table(file)))
-    return found
 
 
 def test_gold_never_reaches_the_training_split(project, tmp_path):
@@ -82,39 +38,6 @@ def test_gold_never_reaches_the_training_split(project, tmp_path):
     everything = json.dumps(ledger)
     assert "film" not in everything
     assert "positive" not in everything
-
-
-def test_gold_and_its_duplicates_stay_out_also_where_nothing_splits(project, tmp_path):
-    recipe = project()
-    recipe.write_text(re.sub(r"    - split.*\n", "", recipe.read_text()))
-    build(recipe, output=tmp_path / "run")
-    parts = dataset(tmp_path / "run")
-    assert {split: len(examples) for split, examples in parts.items()} == {"train": 80, "test": 40}
-    assert not any(example.fields["truth"] for example in parts["train"])
-
-
-@pytest.mark.parametrize("shares", ["validation: 0.1, test: 0", "validation: 0, test: 0", "by: side"])
-def test_gold_stays_out_however_the_data_is_split(project, tmp_path, shares):
-    recipe = project()
-    recipe.write_text(recipe.read_text().replace("validation: 0.1, test: 0.2", shares))
-    if "by" in shares:
-        text = (tmp_path / "reviews.csv").read_text().splitlines()
-        sides = ["side", *("train" if n % 3 else "test" for n in range(120))]
-        (tmp_path / "reviews.csv").write_text("\n".join(f"{a},{b}" for a, b in zip(text, sides, strict=True)))
-    build(recipe, output=tmp_path / "run")
-    parts = dataset(tmp_path / "run")
-    assert not any(example.fields["truth"] for example in parts["train"])
-    assert sum(bool(e.fields["truth"]) for examples in parts.values() for e in examples) == 40
-
-
-def test_related_rows_of_gold_stay_out_too():
-    from datakit.mixing import split
-
-    table = rows(60).append_column("held_out", [[n == 5 for n in range(60)]])
-    table = table.append_column("cluster", [[str(n // 10) for n in range(60)]])
-    sides = split(table, validation=0.2, test=0.2)["split"].to_pylist()
-    assert set(sides[0:10]) == {"test"}
-    assert "train" in sides
 
 
 def test_a_second_build_asks_nothing_and_gives_the_same_bytes(project, tmp_path, stub):
@@ -246,6 +169,13 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(stub, labelled):
     assert reasons["f" * 32] == "empty_input"
 
 
+def test_rows_without_a_text_are_told_with_the_columns_there_are(stub, labelled):
+    table = to_table(Example(f"{n:032x}", "g", "s", "o", fields={"id": n, "review": f"row {n}"}) for n in range(3))
+    with pytest.raises(StepError, match=r"shows \(\{text\}\); the columns are id, review.*--text COLUMN"):
+        labelled(table)
+    assert stub.calls == 0
+
+
 def test_money_needs_a_word(stub, labelled, tmp_path):
     costly = {"models": [{"model": "stub", "server": stub.url, "price": {"input": 5e3, "output": 5e3}}]}
     with pytest.raises(StepError, match=r"not agreed to.*budget: "):
@@ -311,6 +241,31 @@ def test_a_cell_is_no_formula(labelled, stub, tmp_path):
     with folder.corrections() as said:
         export_labels(folder.read(), said, queue(folder.read()), tmp_path / "sheet.csv")
     assert "'=HYPERLINK" in (tmp_path / "sheet.csv").read_text(encoding="utf-8-sig")
+
+
+def test_an_answer_is_no_formula_and_comes_back_as_it_was(labelled, stub, tmp_path):
+    stub.answer = lambda text, body: json.dumps({"answer": "=1+1"})
+    labelled(rows(2), use="answer")
+    folder, sheet = LabelFolder.of(tmp_path / "run"), tmp_path / "sheet.csv"
+    with folder.corrections() as said:
+        said.add(f"{0:032x}", "+82 is Korea", purpose="queue", who="Ada")
+        export_labels(folder.read(), said, queue(folder.read()), sheet)
+        lines = list(csv.DictReader(sheet.read_text(encoding="utf-8-sig").splitlines()))
+        assert {line["label"] for line in lines} == {"'=1+1"}
+        assert sorted(line["human"] for line in lines) == ["", "'+82 is Korea"]
+        assert import_labels(folder.read(), said, sheet, who="Ada") == 0
+
+
+@pytest.mark.parametrize(
+    "extra", [{"api_key": "x"}, {"headers": {"a": "sk-abcdefghijk"}}, {"Authorization": "Bearer x"}]
+)
+def test_a_key_among_the_further_keys_is_refused(extra):
+    from datakit.labelling.models import ModelSpec
+
+    with pytest.raises(ValueError, match="key: env:NAME") as caught:
+        ModelSpec(model="m", extra=extra)
+    assert "abcdefghijk" not in str(caught.value)
+    assert ModelSpec(model="m", extra={"max_tokens_hint": 1, "stop_token_ids": [3]}).extra
 
 
 def test_no_secret_in_anything_that_is_written(project, tmp_path, stub, monkeypatch):

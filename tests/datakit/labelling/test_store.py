@@ -153,9 +153,9 @@ def test_a_claim_of_a_process_that_is_gone_is_free(tmp_path):
 def test_a_claim_past_its_time_is_free(tmp_path):
     with AnswerStore(tmp_path / "a.sqlite") as store:
         row = ("k", "j", "another-host", 1, time.time() + 60)
-        store._db.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?)", row)
+        store._file._db.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?)", row)
         assert store.claim("k", job="j", worst=0, budget=None, seconds=9) == "theirs"
-        store._db.execute("UPDATE claims SET until = ?", (time.time() - 1,))
+        store._file._db.execute("UPDATE claims SET until = ?", (time.time() - 1,))
         assert store.claim("k", job="j", worst=0, budget=None, seconds=9) == "mine"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from pydantic import ValidationError
@@ -65,6 +66,43 @@ def test_engines_that_cannot_be(tmp_path):
         load_engine("spacy:no_such_model")
     with pytest.raises(MissingDependency, match="gliner"):
         load_engine("gliner:any")
+
+
+GLINER = """\
+import re
+
+
+class GLiNER:
+    def __init__(self, names):
+        self.names = names
+
+    @classmethod
+    def from_pretrained(cls, place):
+        with open(f"{place}/names.txt") as stream:
+            return cls(stream.read().split())
+
+    def predict_entities(self, text, labels):
+        assert len(text) <= 1200
+        return [
+            {"start": found.start(), "end": found.end(), "text": found[0], "label": labels[0], "score": 0.75}
+            for name in self.names for found in re.finditer(name, text)
+        ]
+"""
+
+
+def test_what_gliner_answers_is_put_in_its_place(tmp_path, monkeypatch):
+    (tmp_path / "gliner.py").write_text(GLINER)  # the library's form; benchmarks/pii_gliner.py runs the real one
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "names.txt").write_text("Runa Oakl")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gliner", raising=False)
+    find = load_engine("gliner:model", tmp_path)
+    text = "x " * 1100 + "Runa met Oakley's friend. " + "y " * 900 + "Runa"
+    (spans,) = find([text])
+    monkeypatch.delitem(sys.modules, "gliner")
+    assert [(text[span.start : span.end], span.entity, span.score) for span in spans] == [
+        (name, "PERSON", 0.75) for name in ("Runa", "Oakley", "Runa")
+    ]
 
 
 def test_surrogates_of_names_speak_the_language_of_the_name():

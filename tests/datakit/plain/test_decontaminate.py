@@ -43,3 +43,22 @@ def test_against_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     done = CliRunner().invoke(root, ["decontaminate", "a.jsonl", "--against", "pocket", "-o", "b.jsonl", "--json"])
     assert done.exit_code == 0, (done.output, done.exception)
     assert Path("b.jsonl").read_text() == '{"text": "nothing of the kind"}\n'
+
+
+def test_report_keeps_all_rows_and_says_which_hold_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("items.jsonl").write_text(json.dumps({"question": LEAK, "answer": "The younger one"}) + "\n")
+    half = " ".join(LEAK.split()[:14])
+    Path("a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in ("clean", half, LEAK)))
+    call = ["decontaminate", "a.jsonl", "--against", "items.jsonl", "-o", "b.jsonl", "--action", "report", "--json"]
+    done = CliRunner().invoke(root, call)
+    assert done.exit_code == 0, (done.output, done.exception)
+    told = json.loads(done.stdout)
+    assert (told["rows_out"], told["dropped_rows"], told["found_rows"]) == (3, None, "b.jsonl.found.jsonl")
+    assert Path("b.jsonl").read_bytes() == Path("a.jsonl").read_bytes()
+    assert not Path("b.jsonl.dropped.jsonl").exists()
+    rows = [json.loads(line) for line in Path("b.jsonl.found.jsonl").read_text().splitlines()]
+    assert [(row["origin"], row["row"]["text"]) for row in rows] == [("a.jsonl:2", half), ("a.jsonl:3", LEAK)]
+    shares = [row["evidence"]["covered"] for row in rows]
+    assert shares == [round(14 / len(LEAK.split()), 4), 1.0]
+    assert {row["evidence"]["item_id"] for row in rows} == {"1"}

@@ -63,7 +63,7 @@ def test_questions_end_as_questions(folder: Path) -> None:
 
 def test_standard_input_without_a_format_names_the_option(folder: Path) -> None:
     with pytest.raises(DatakitError, match="--format jsonl, json, csv"):
-        call("stats", "-", stdin=ROWS)
+        call("stats", "-", stdin="Prose, and more of it.\n")
 
 
 def test_offline_reaches_the_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ import zstandard
 import datakit
 from datakit.core.errors import DatakitError, SourceError, Unreachable
 from datakit.core.variables import expand
-from datakit.sources import SourceSpec, open_source
+from datakit.sources import SourceSpec, Stream, open_source
+from datakit.sources.streams import guess_format
 
 CONTENT = b'{"text": "a"}\n{"text": "b"}\n'
 
@@ -148,6 +149,36 @@ def test_what_is_missing_or_unreadable_is_one_line(tmp_path, path, words):
     with pytest.raises(SourceError, match=words) as caught:
         datakit.read(path, folder=tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'text,label\n"two, three",a\nmore,b\n',
+        b"text;label\r\nx, y;a\r\n",
+        "\ufeff질문,답\n어디?,여기\n".encode(),
+        b'a,b\n"line\nbreak",2\ncut o',
+        b"a_b,c d,e.f\n1,2,3\n\n4,,6\n",
+    ],
+)
+def test_a_csv_without_a_name_is_told_by_its_rows(content):
+    assert guess_format(Stream("stdin", io.BytesIO(content))) == "csv"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Well, hello\nthere, you\n",
+        b"text,label\n",
+        b"text,label\na,b,c\n",
+        b"a,a\n1,2\n",
+        b'a,b\n"1"x,2\n',
+        b"\xff,\n,\n",
+    ],
+)
+def test_what_is_no_csv(content):
+    with pytest.raises(SourceError, match="format cannot be told"):
+        guess_format(Stream("stdin", io.BytesIO(content)))
 
 
 def test_a_file_without_permission(tmp_path):

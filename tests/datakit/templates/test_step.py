@@ -1,5 +1,10 @@
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -7,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import datakit
 from datakit.core.errors import TemplateError
 from datakit.core.example import SCHEMA, Example, Message, derived_id, from_table, to_table
 from datakit.core.step import StepContext
@@ -216,6 +222,25 @@ def test_the_fingerprint_is_that_of_the_texts(make, tmp_path):
     assert make("sms.yaml").fingerprint() == first
     (tmp_path / "sms.yaml").write_text(PROMPTSOURCE.replace("Junk?", "Rubbish?"))
     assert make("sms.yaml").fingerprint() != first
+
+
+def test_other_code_renders_again(tmp_path):
+    here = Path(datakit.__file__).parent
+    shutil.copytree(here, tmp_path / "datakit", ignore=shutil.ignore_patterns("__pycache__", "pocket"))
+    ask = "from datakit.templates.step import *; from datakit.core.step import StepContext as C; "
+    ask += "print(TemplateStep(TemplateParams(use='nli'), C()).fingerprint())"
+
+    def asked():
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", ask], env=environment, cwd=tmp_path, check=True, capture_output=True
+        ).stdout.decode()
+
+    first = asked()
+    assert first.strip() == TemplateStep(TemplateParams(use="nli"), StepContext()).fingerprint()
+    with (tmp_path / "datakit/templates/context.py").open("a") as stream:
+        stream.write("# mended\n")
+    assert asked() != first
 
 
 def test_random_templates_and_choices_depend_on_seed_and_row_alone(make):

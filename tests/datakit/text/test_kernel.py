@@ -55,12 +55,12 @@ def units(text, unit):
     found, joined, attached = [], False, False
     for character in text:
         what = kind(character)
-        if what == "separator":
+        if what == "separator" or (what == "symbol" and unit == "bare"):
             joined = attached = False
         elif what == "mark" and unit != "char":
             if attached:
                 found[-1] += character
-        elif (what == "letter" and unit in ("word", "auto")) or (what == "unspaced" and unit == "word"):
+        elif (what == "letter" and unit in ("word", "auto", "bare")) or (what == "unspaced" and unit == "word"):
             if joined:
                 found[-1] += character
             else:
@@ -91,7 +91,7 @@ NASTY = [
     "\u1100\u1161\u11a8 \u1161",
     "tab\tand\r\nline" * 5, "İ" * 7 + " ok", "µ μ Å Å ℡",
 ]  # fmt: skip
-UNITS = ["word", "auto", "syllable", "char"]
+UNITS = ["word", "auto", "bare", "syllable", "char"]
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -29,6 +29,8 @@ def count(text, unit="auto", ngram=1):
         ("नमस्ते दुनिया", "auto", 2),
         ("2 + 3 = 5", "auto", 5),
         ("great 😀", "auto", 2),
+        ("2 + 3 = 5", "bare", 3),
+        ("great 😀 나는", "bare", 3),
         ("abca", "char", 3),
     ],
 )
@@ -64,7 +66,7 @@ def test_none_has_no_shingle_and_blank_texts_are_equal():
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.text(max_size=40)), max_size=12),
-    st.sampled_from(["auto", "word", "char", "syllable"]),
+    st.sampled_from(["auto", "bare", "word", "char", "syllable"]),
 )
 def test_a_batch_is_its_texts_one_by_one(texts, unit):
     sets = shingle_sets(texts, ngram=2, unit=unit)

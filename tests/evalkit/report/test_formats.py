@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from evalkit.errors import EvalError
 from evalkit.report import write_formats
 from evalkit.report.csvfile import COLUMNS, csv_text
+from evalkit.report.front_figure import front_of_report
 from evalkit.report.junit import junit
 from evalkit.report.latex import escape, latex
 from evalkit.report.plots import plots
@@ -90,6 +91,12 @@ def test_figures_are_xml_and_say_what_they_show(make_report):
         assert not [node for node in root.iter() if node.tag.endswith("script")]
         assert "points" in text
     tasks = [row.task for row in report.arms[1].comparison.general]
+    front = front_of_report(report)
+    assert front is not None
+    price = ElementTree.fromstring(found["gain-forgetting.svg"])
+    shares = [f"{100 * point.share:.0f} %" for point in front.points]
+    assert all(share in "".join(price.itertext()) for share in shares)
+    assert "joint draws" in "".join(price.itertext())
     drawn = "".join(ElementTree.fromstring(found["forest-lora.svg"]).itertext())
     assert all(task in drawn for task in tasks)
 

@@ -47,3 +47,28 @@ def test_wide_letters_take_two_columns():
 def test_many_arms_fit(make_report):
     arms = {f"an-arm-with-a-long-name-{number}": 0.03 * number for number in range(6)}
     assert all(cells(line) <= 80 for line in lines(make_report(arms, log_options={"items": 80})))
+
+
+def test_a_loss_that_is_none_after_holm_is_explained(make_log, make_scores):
+    from evalkit.report import from_logs
+
+    logs = {f"t{at}": make_scores(0, 0, 60, 0) for at in range(9)} | {"odd": make_scores(7, 0, 53, 0)}
+    before = make_log({name: pair[0] for name, pair in logs.items()})
+    after = make_log({name: pair[1] for name, pair in logs.items()}, model="tuned")
+    report = from_logs([before], {("tuned", 1): [after]}, title="t")
+    row = report.arms[0].comparison.row("odd")
+    assert row.verdict == "unsure"
+    assert row.interval[1] < -row.margin
+    said = " ".join(" ".join(lines(report)).split())
+    assert "odd: a loss in this row alone, not after correcting for the number of tasks" in said
+
+
+def test_equal_answers_and_items_left_out_are_told(make_log):
+    from evalkit.report import from_logs
+
+    long, short = make_log({"a": [1, 0, 1, 1]}), make_log({"a": [1, 0]}, model="tuned")
+    pairing = {"join": "intersection"}
+    report = from_logs([long], {("tuned", 1): [short]}, title="t", pairing=pairing)
+    said = " ".join(" ".join(lines(report)).split())
+    assert "every answer equals the base's" in said
+    assert "2 items stand in one log only" in said

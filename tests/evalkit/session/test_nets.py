@@ -11,6 +11,7 @@ from datakit.core.chat import ChatSettings
 from evalkit import compare
 from evalkit.errors import EvalError
 from evalkit.evaluate import Session
+from evalkit.models.checkpoint import tokenizer_digest, weights_digest
 from evalkit.nets import check_tuned, training_warnings, with_notes
 from evalkit.suite import load_suite
 
@@ -67,6 +68,15 @@ def test_a_full_model_with_other_special_tokens_is_told(model_folder, make_model
     assert any("another tokenizer or special tokens than its base" in line for line in said)
 
 
+def test_checkpoints_kept_below_a_model_are_no_part_of_it(model_folder, make_model, tmp_path):
+    full = tmp_path / "full"
+    shutil.copytree(make_model("tuned", seed=1), full)
+    before = weights_digest(full), tokenizer_digest(full)
+    shutil.copytree(model_folder, full / "checkpoints" / "step-5")
+    assert (weights_digest(full), tokenizer_digest(full)) == before
+    assert training_warnings(full, model_folder, chat=ChatSettings()) == []
+
+
 def test_a_damaged_train_json_is_named(model_folder, make_adapter):
     adapter = make_adapter()
     (adapter / "train.json").write_text("{")
@@ -85,4 +95,4 @@ def test_warnings_and_cut_prompts_reach_the_comparison(make_model, suite_file, t
     noted = with_notes(with_notes(log, ["said once"]), ["said once"])
     found = compare(log, noted)
     assert found.notes.count("said once") == 1
-    assert any("prompts were cut at the beginning for 'base'" in note for note in found.notes)
+    assert any("were cut at the beginning for 'base'" in note for note in found.notes)

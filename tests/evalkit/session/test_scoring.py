@@ -148,6 +148,50 @@ def test_long_trunks_are_computed_before_their_branches(model_folder: Path) -> N
         assert [greedy for _, greedy in other] == [greedy for _, greedy in plain]
 
 
+def test_the_last_layer_is_computed_where_something_is_scored(model_folder: Path) -> None:
+    """Packed, plain, behind a shared beginning and with a long trunk: the same values, from far fewer tokens."""
+    from evalkit.models.scoring import Scorer
+
+    model, tokenizer = load(model_folder)
+    long = "the green hill and the old mill " * 10
+    texts = [*hard_pairs(seed=5, items=30), *((f"{long}{at}", " a red cat sat") for at in range(5))]
+    pairs = encode_pairs([*texts, *((f"{long}{at}", end) for at in range(4) for end in (" a", " no more"))], tokenizer)
+    size = {"device": "cpu", "max_length": 400, "batch_tokens": 800}
+    tokens = 0
+
+    def count(_: Any, args: tuple[Any, ...]) -> None:
+        nonlocal tokens
+        tokens += args[0].shape[0] * args[0].shape[1]
+
+    model.model.layers[-1].mlp.down_proj.register_forward_pre_hook(count)
+    for pack in (True, False):
+        whole, short = Scorer(model, **size, pack=pack), Scorer(model, **size, pack=pack)
+        whole._tried, whole._last = True, None
+        _ = whole.packs, short.packs, short.score(pairs[:1])
+        assert short._last is not None
+        tokens = 0
+        expected, all_tokens = whole.score(pairs)[0], tokens
+        tokens = 0
+        found = short.score(pairs)[0]
+        assert tokens < all_tokens / 2
+        assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-4)
+        assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+
+
+def test_a_last_layer_that_mixes_tokens_is_left_alone(model_folder: Path) -> None:
+    from evalkit.models.scoring import Scorer
+
+    model, tokenizer = load(model_folder)
+    model.model.layers[-1].mlp.register_forward_hook(lambda _, args, found: found + args[0].cumsum(1))
+    pairs = encode_pairs(hard_pairs(seed=6, items=5), tokenizer)
+    scorer = Scorer(model, device="cpu", max_length=128, batch_tokens=512)
+    values = scorer.score(pairs)[0]
+    assert scorer._last is None
+    whole = Scorer(model, device="cpu", max_length=128, batch_tokens=512)
+    whole._tried, whole._last = True, None
+    assert values == whole.score(pairs)[0]
+
+
 def test_what_a_model_does_to_its_logits_it_still_does(model_folder: Path) -> None:
     """The output layer sees the scored places alone; Granite divides what comes out of it."""
     import torch

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from datakit.core.errors import DatakitError
+from evalkit.docs import read_docs
 from evalkit.errors import EvalError
 from evalkit.suite import load_suite
 from evalkit.taskfile import ConfigSource
@@ -83,6 +84,20 @@ def test_paths_expand_and_files_of_every_format_load(tmp_path: Path, monkeypatch
         }
         source = ConfigSource.make(config, folder=Path("/"), where="here")
         assert list(source._read()["test"]) == rows
+
+
+def test_quotes_of_a_tsv_are_text_unless_the_file_is_quoted(tmp_path: Path) -> None:
+    stray = 'text\tn\n"one" and more\t1\n"two"\t2\n"never closed\t3\n'
+    (tmp_path / "stray.tsv").write_text(stray)
+    with gzip.open(tmp_path / "quoted.tsv.gz", "wt") as stream:
+        stream.write('text\tn\n"a tab\there, a ""quote"""\t1\n"two\nlines"\t2\n')
+    assert list(read_docs("csv", [tmp_path / "stray.tsv"], {})) == [
+        {"text": '"one" and more', "n": 1},
+        {"text": '"two"', "n": 2},
+        {"text": '"never closed', "n": 3},
+    ]
+    texts = [row["text"] for row in read_docs("csv", [tmp_path / "quoted.tsv.gz"], {})]
+    assert texts == ['a tab\there, a "quote"', "two\nlines"]
 
 
 def test_text_becomes_documents(tmp_path: Path) -> None:

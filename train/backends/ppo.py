@@ -1,0 +1,172 @@
+"""Reinforcement from a reward by proximal policy optimisation; the step itself is in :mod:`train.ppo`."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
+
+from datakit.core.checkpoint import load_model
+from train.backends import Job, Outcome
+from train.errors import TrainError
+from train.events import StepDone
+from train.loop import adamw, peak
+from train.ppo.learner import Learner, Step
+from train.ppo.rewards import Judge, function_judge, model_judge
+from train.ppo.rollout import Answers, answer_logprobs
+from train.ppo.settings import PpoSettings
+from train.retention.reference import has_switch
+from train.schedules import rate_factor, warmup_steps
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from train.config import Arm
+    from train.masking import Row
+
+__all__ = ["Ppo"]
+
+
+class Ppo:
+    """Samples answers to the training prompts, has them judged, and learns from that; the critic is thrown away.
+
+    The answers in the dataset are not learnt; the validation loss is still theirs.
+    """
+
+    Params: ClassVar[type[BaseModel]] = PpoSettings
+    follows: ClassVar[frozenset[str] | None] = frozenset(
+        {"learning_rate", "schedule", "warmup", "weight_decay", "clip"}
+    )
+    loads: ClassVar[bool] = True
+
+    def check(self, arm: Arm, settings: Any) -> str | None:
+        """It takes conversations."""
+        return None if arm.objective == "sft" else f"it learns from a reward, not by objective {arm.objective}"
+
+    def train(self, job: Job, folder: Path) -> Outcome:
+        """Trains the policy and writes it."""
+        policy, settings = job.load(), job.settings
+        judge, critic = _judge_and_critic(job, policy.device)
+        optimizers = [adamw(_trained(part), weight_decay=job.arm.weight_decay) for part in (policy, critic)]
+        learner = Learner(
+            policy,
+            critic,
+            reference=_reference(policy, temperature=settings.temperature),
+            judge=judge,
+            settings=settings,
+            optimizer=optimizers[0],
+            critic_optimizer=optimizers[1],
+            stops=job.ready.stop_tokens,
+            pad=job.ready.pad,
+            batch_size=job.arm.batch_size,
+            clip=job.arm.clip,
+        )
+        history = _measured(learner, job.ready.validation.rows, step=0)
+        started, tokens = time.perf_counter(), 0
+        for step, rows in enumerate(itertools.islice(job.stream, job.steps), start=1):
+            rate = _set_rates(optimizers, job, step)
+            found = learner.step([_prompt(row, job) for row in rows])
+            tokens += found.answer_tokens
+            history.append(_entry(step, found, rate))
+            seconds = time.perf_counter() - started
+            job.report(StepDone(step, job.steps, found.loss, rate, found.norm, tokens, tokens, seconds))
+        seconds = time.perf_counter() - started
+        history += _measured(learner, job.ready.validation.rows, step=job.steps)
+        job.write(policy, folder)
+        return Outcome(max(seconds, 1e-6), tokens, tokens, history)
+
+
+def _prompt(row: Row, job: Job) -> NDArray[np.int32]:
+    """The row up to its answer.
+
+    Raises:
+        TrainError: It leaves no room for an answer.
+    """
+    start = int(row.trained.argmax())
+    if start + job.settings.max_answer > job.ready.max_length:
+        raise TrainError(
+            f"the prompt has {start} tokens, with max_answer {job.settings.max_answer} that is more than "
+            f"max_length {job.ready.max_length}",
+            where=f"row {row.id}",
+            hint="Lower max_answer, or filter long prompts",
+        )
+    return row.ids[:start]
+
+
+def _entry(step: int, found: Step, rate: float) -> dict[str, Any]:
+    return {
+        "step": step,
+        "loss": found.loss,
+        "learning_rate": rate,
+        "gradient_norm": found.norm,
+        "reward": found.reward,
+        "kl": found.kl,
+        "kl_weight": found.kl_weight,
+        "clipped": found.clipped,
+        "complete": found.complete,
+        "trained_tokens": found.answer_tokens,
+    }
+
+
+def _measured(learner: Learner, rows: Sequence[Row], *, step: int) -> list[dict[str, Any]]:
+    """Mean reward and KL over the validation prompts; the draws of training are left alone."""
+    import torch
+
+    if not rows:
+        return []
+    device = learner.policy.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        found = learner.measure([row.ids[: int(row.trained.argmax())] for row in rows])
+    return [{"step": step, **{f"validation_{name}": value for name, value in found.items()}}]
+
+
+def _set_rates(optimizers: Sequence[Any], job: Job, step: int) -> float:
+    """Sets the rates of policy and critic; returns the policy's."""
+    arm = job.arm
+    factor = rate_factor(arm.schedule, step - 1, steps=job.steps, warmup=warmup_steps(arm.warmup, job.steps))
+    rates = (peak(arm) * factor, (job.settings.critic_rate or peak(arm)) * factor)
+    for optimizer, rate in zip(optimizers, rates, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    return rates[0]
+
+
+def _judge_and_critic(job: Job, device: Any) -> tuple[Judge, Any]:
+    """The critic starts as the reward model where there is one, as in InstructGPT; otherwise as the start model."""
+    reward, tokenizer = job.settings.reward, job.ready.tokenizer
+    folder = Path(reward).expanduser()
+    if found := next((place for place in (job.imports / folder, folder) if place.is_dir()), None):
+        judge, judging = model_judge(found, tokenizer, device=device)
+        return judge, copy.deepcopy(judging).requires_grad_(True)
+    critic = load_model(job.ready.folder, dtype="float32", architecture="reward").to(device)
+    return function_judge(reward, tokenizer, folder=job.imports), critic.requires_grad_(True)
+
+
+def _reference(model: Any, *, temperature: float) -> Callable[[Answers], torch.Tensor]:
+    """Log-probabilities under the start model: the adapter switched off, or a frozen copy."""
+    import torch
+
+    frozen = None
+    if not has_switch(model):
+        frozen = copy.deepcopy(model).requires_grad_(False).eval()
+
+    def logprobs(answers: Answers) -> torch.Tensor:
+        with torch.no_grad():
+            if frozen is not None:
+                return answer_logprobs(frozen, answers, temperature=temperature)
+            with model.disable_adapter():
+                return answer_logprobs(model, answers, temperature=temperature)
+
+    return logprobs
+
+
+def _trained(model: Any) -> list[Any]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
