@@ -285,5 +285,6 @@ def _refuse_ignored(name: str, given: Mapping[str, Any]) -> None:
         return
     own = (*adapter_named(given.get("adapter", "lora")).defaults, "options") if backend.loads else ()
     known = LENGTH | backend.follows | {*own}
-    if ignored := [key for key in given if key in Arm.model_fields and key not in known]:
+    fields = Arm.model_fields
+    if ignored := [key for key in given if key in fields and key not in known and given[key] != fields[key].default]:
         raise ValueError(f"{ignored[0]}: backend '{name}' does not follow this setting")

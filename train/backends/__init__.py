@@ -51,6 +51,7 @@ LENGTH = frozenset(
         "max_length",
         "max_truncated",
         "replay",
+        "track",
         "turns",
     }
 )
