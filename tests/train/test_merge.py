@@ -82,6 +82,7 @@ def test_other_tuners_are_folded_too(name, options, model_folder, dataset, tmp_p
     assert check_merged(model_folder, tmp_path / "adapter") < 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:Position ids are not supported for parameter efficient tuning")
 @pytest.mark.parametrize(("name", "options"), [("loreft", {}), ("peft:prompt_tuning", {"num_virtual_tokens": 4})])
 def test_what_leaves_weights_alone_is_not_folded(name, options, model_folder, dataset, tmp_path):
     arm = Arm(adapter=name, learning_rate=1e-2, steps=2, options=options)
