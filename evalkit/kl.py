@@ -88,7 +88,13 @@ def with_kl(log: EvalLog, found: Mapping[str, Mapping[str, float]]) -> EvalLog:
 
 
 def divergences(
-    rows: Sequence[Sequence[int]], before: Forward, after: Forward, *, vocabulary: int, device: str
+    rows: Sequence[Sequence[int]],
+    before: Forward,
+    after: Forward,
+    *,
+    vocabulary: int,
+    device: str,
+    asked: Sequence[int] | None = None,
 ) -> list[float]:
     """Mean over the positions of each row of sum_v p(v) (log p(v) - log q(v)), p before and q after, in nats.
 
@@ -98,12 +104,16 @@ def divergences(
         after: The same of the model after.
         vocabulary: Size of the output layer, for the size of batches.
         device: Where ids go.
+        asked: Tokens of each row that are its prompt, for a model that reads prompts in another way; all by default.
 
     Raises:
         EvalError: Logits of other sizes, or that are not numbers.
     """
     import torch
 
+    from datakit.core.reft import prompts
+
+    asked = asked or [len(row) for row in rows]
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
     result = [0.0] * len(rows)
     while order:
@@ -113,7 +123,8 @@ def divergences(
         ids = torch.zeros(len(batch), width, dtype=torch.long)
         for line, row in enumerate(batch):
             ids[line, : len(rows[row])] = torch.tensor(rows[row])
-        with torch.inference_mode():
+        spans = [(line, 0, asked[row]) for line, row in enumerate(batch)]
+        with torch.inference_mode(), prompts(spans):
             p, q = (forward(ids.to(device))[:, -width:] for forward in (before, after))
             if p.shape != q.shape:
                 raise EvalError(f"the models predict {p.shape[-1]} and {q.shape[-1]} tokens; KL needs one vocabulary")
@@ -155,6 +166,7 @@ def _both(base: Session, adapter: Path | None, tuned: Session | None) -> Iterato
     """Logits of both models, and the base itself."""
     import torch
 
+    from datakit.core.adapters import switched_off
     from evalkit.models.checkpoint import check_adapter, with_adapter
 
     def plain(model: Any) -> Forward:
@@ -167,7 +179,7 @@ def _both(base: Session, adapter: Path | None, tuned: Session | None) -> Iterato
             with with_adapter(model, adapter) as wrapped:
 
                 def without(ids: Any) -> Any:
-                    with wrapped.disable_adapter():
+                    with switched_off(wrapped):
                         return wrapped(input_ids=ids, use_cache=False).logits
 
                 yield without, plain(wrapped), model
@@ -221,12 +233,13 @@ def _of_texts(
     tokenizer = base.load()[1]
     most = int(resolve_max_length(model.config, tokenizer))
     ids = tokenize_all([text for text, _ in texts.values()], tokenizer)
-    rows = []
+    rows, asked = [], []
     for text, document in texts.values():
         own = ids[text] or [prefix_id(tokenizer)]
         rows.append(own[:most] if document else own[-most:])
+        asked.append(1 if document else len(rows[-1]))
     size = int(model.get_output_embeddings().weight.shape[0])
-    found = divergences(rows, before, after, vocabulary=size, device=base.device)
+    found = divergences(rows, before, after, vocabulary=size, device=base.device, asked=asked)
     return dict(zip(texts, found, strict=True))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datakit.core.adapters import is_adapter
 from evalkit.errors import EvalError
 from evalkit.log import EvalLog
 
@@ -35,7 +36,7 @@ def check_tuned(tuned: Path, base: Path) -> None:
     """
     from evalkit.models.checkpoint import check_adapter, same_weights
 
-    if (tuned / "adapter_config.json").is_file():
+    if is_adapter(tuned):
         check_adapter(tuned, base)
         if _is_idle(tuned):
             raise EvalError(
@@ -101,7 +102,7 @@ def _tokenizers(tuned: Path, base: Path) -> list[str]:
     if tokenizer_digest(tuned) == tokenizer_digest(base):
         return []
     what = "chat template" if _template(tuned) != _template(base) else "tokenizer or special tokens"
-    if (tuned / "adapter_config.json").is_file():
+    if is_adapter(tuned):
         return [f"'{tuned.name}' was trained with another {what} than the base's, which it is evaluated with."]
     return [f"'{tuned.name}' has another {what} than its base: both may not see the same tokens."]
 

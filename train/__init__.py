@@ -2,7 +2,9 @@
 
 from train.config import Arm, Every, Watching
 from train.errors import Diverged, OutOfMemory, TrainError
+from train.estimating import Estimate, estimate
 from train.events import (
+    Checked,
     Event,
     Finished,
     Flat,
@@ -20,7 +22,7 @@ from train.events import (
 from train.fitting import TrainResult, fit
 from train.interpolate import interpolate_weights
 from train.loop import Probe
-from train.merge import merge_adapter
+from train.merge import can_merge, check_merged, merge_adapter, merge_measured
 from train.preflight import marked
 from train.prepare import Prepared, prepare
 from train.retention.settings import L2, Kl, Replay, TokenMask
@@ -28,7 +30,9 @@ from train.retention.settings import L2, Kl, Replay, TokenMask
 __all__ = [
     "L2",
     "Arm",
+    "Checked",
     "Diverged",
+    "Estimate",
     "Event",
     "Every",
     "Finished",
@@ -51,10 +55,14 @@ __all__ = [
     "Validated",
     "Watched",
     "Watching",
+    "can_merge",
+    "check_merged",
+    "estimate",
     "fit",
     "interpolate_weights",
     "marked",
     "merge_adapter",
+    "merge_measured",
     "prepare",
     "step_course",
 ]

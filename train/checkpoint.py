@@ -14,9 +14,11 @@ from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.adapters import Adapter
 from train.callbacks.keep import CHECKPOINTS
+from train.checks.vocabulary import check_saved_vocabulary
 from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
+from train.preflight import check_stops
 
 __all__ = [
     "MANIFEST",
@@ -25,6 +27,7 @@ __all__ = [
     "copy_tokenizer",
     "same_modes",
     "save",
+    "set_stop_tokens",
     "system_errors",
     "write_weights",
 ]
@@ -109,9 +112,13 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
         stops: Ids that end an answer.
         dtype: Of the saved weights of a full model.
     """
-    _set_stop_tokens(model, stops)
+    set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), system_errors():
         adapter.save(model, folder)
+    if stops:
+        check_stops(model.generation_config, stops)
+    if adapter.trains_base and model.can_generate():
+        check_saved_vocabulary(model, folder)
     copy_tokenizer(base, folder)
     same_modes(folder)
 
@@ -161,7 +168,7 @@ def system_errors() -> Iterator[None]:
         raise
 
 
-def _set_stop_tokens(model: Any, stops: list[int]) -> None:
+def set_stop_tokens(model: Any, stops: list[int]) -> None:
     """Generation stops at the trained end of turn too: a base model's config often knows its EOS token only."""
     settings = getattr(model, "generation_config", None)
     if settings is None or not stops:  # an encoder generates nothing, and plain text has no turns to end

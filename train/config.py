@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from train.adapters import ADAPTERS, adapter_named
+from train.adapters import ADAPTERS, adapter_named, adapter_options, is_known
 from train.backends import LENGTH, Backend, backend_named, read_choice
 from train.backends.rewards import reward_digest
 from train.objectives import OBJECTIVES, objective_named
@@ -81,12 +81,14 @@ class Arm(BaseModel):
         backend: Who trains: ``native`` (default), our own loop, ``trl``, ``command``, ``mock``, or another name from
             the entry-point group ``train.backends``;
             with settings as ``{command: {run: ...}}``.
-        adapter: ``lora`` (default) trains small matrices beside the frozen model, ``full`` every weight; other names
-            come from the entry-point group ``train.adapters``.
-        rank: LoRA's rank; 16.
-        alpha: LoRA's scale is ``alpha / rank``; twice the rank.
+        adapter: ``lora`` (default) trains small matrices beside the frozen model, ``rslora`` and ``dora`` likewise;
+            ``full`` every weight; ``osf`` the smaller directions of each; ``loreft`` and ``direft`` hidden states of
+            the prompt; ``peft:NAME`` is any tuner of PEFT; others come from the entry-point group ``train.adapters``.
+        rank: Rank of LoRA and its relatives, 16; of loreft and direft, 8.
+        alpha: LoRA's scale is ``alpha / rank``; twice the rank. That of rslora is ``alpha / sqrt(rank)``; 8.
         dropout: LoRA's dropout; 0.
         targets: Modules LoRA stands beside: ``all-linear``, or names as PEFT takes them.
+        options: Further settings of the adapter: docs/training.md, and for ``peft:NAME`` those of its configuration.
         learning_rate: Peak rate, or a list; 2e-4 for LoRA, 1e-5 for full (reasons: :mod:`train.adapters`).
         epochs: Passes over the training rows, where ``steps`` is not given; 3.
         steps: Optimizer steps, or a list.
@@ -98,6 +100,8 @@ class Arm(BaseModel):
         weight_decay: AdamW's, on matrices only; 0 as in Tulu 3.
         clip: Largest norm of the gradient; null for no clipping.
         max_length: Longest row in tokens, longer ones lose their end; 2,048 or what the model holds.
+        max_truncated: Share of the training rows that may be longer than that; more is refused.
+        resize_vocabulary: Let the model grow to the tokenizer's added tokens; ``full`` only.
         precision: ``bfloat16`` computes in bfloat16 while what is trained stays float32; ``auto`` takes it on a GPU
             that has it and float32 everywhere else.
         replay: General data to mix in, or what the start model says by itself.
@@ -128,6 +132,7 @@ class Arm(BaseModel):
     alpha: Rate | None = None
     dropout: float | None = Field(default=None, ge=0, lt=1)
     targets: str | list[str] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = 0.0  # the adapter's default is put in first
     epochs: Annotated[float, Field(gt=0)] | None = None
     steps: Count | Annotated[list[Count], Field(min_length=1)] | None = None
@@ -138,6 +143,8 @@ class Arm(BaseModel):
     weight_decay: float = Field(default=0.0, ge=0)
     clip: Rate | None = 1.0
     max_length: Annotated[int, Field(ge=2)] | None = None
+    max_truncated: float = Field(default=0.1, ge=0, le=1)
+    resize_vocabulary: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     replay: Replay | None = None
     kl: Kl | None = None
@@ -158,15 +165,17 @@ class Arm(BaseModel):
             return value
         given = {key: item for key, item in value.items() if item is not None or key == "clip"}
         name = given.get("adapter", "lora")
-        if not isinstance(name, str) or name not in ADAPTERS.names():
-            raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}")
+        if not isinstance(name, str) or not is_known(name):
+            raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}, peft:NAME")
         backend, _ = read_choice(given.get("backend", "native"))
         if backend != "native":
             _refuse_ignored(backend, given)
         objective = given.get("objective", "sft")
         if not isinstance(objective, str) or objective not in OBJECTIVES.names():
             raise ValueError(f"objective: no objective named '{objective}'; known: {', '.join(OBJECTIVES.names())}")
-        defaults = {key: default.value for key, default in adapter_named(name).defaults.items()}
+        adapter = adapter_named(name)
+        defaults = {key: default.value for key, default in adapter.defaults.items()}
+        _check_options(name, given.get("options", {}), adapter_options(adapter))
         options = objective_named(objective).options
         foreign = [key for key in OBJECTIVE_OPTIONS if key in given and key not in options]
         if foreign:
@@ -177,7 +186,8 @@ class Arm(BaseModel):
             raise ValueError(f"{foreign[0]}: adapter '{name}' has no such setting")
         if "epochs" in given and "steps" in given:
             raise ValueError("epochs and steps exclude each other; give one")
-        if "alpha" in defaults and "alpha" not in given and isinstance(given.get("rank"), int):
+        follows = "alpha" in defaults and defaults["alpha"] == 2 * defaults["rank"]
+        if follows and "alpha" not in given and isinstance(given.get("rank"), int):
             defaults["alpha"] = 2.0 * given["rank"]
         if "steps" not in given:
             defaults["epochs"] = 3.0
@@ -259,12 +269,21 @@ class Arm(BaseModel):
         return isinstance(self.learning_rate, list) or isinstance(self.steps, list)
 
 
+def _check_options(name: str, given: Any, known: Mapping[str, Any] | None) -> None:
+    if not isinstance(given, Mapping) or known is None:
+        return  # pydantic refuses the first; the second is looked at when the adapter is made
+    for option in given:
+        if option not in known:
+            told = f"it has {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"options: adapter '{name}' has no '{option}'; {told}")
+
+
 def _refuse_ignored(name: str, given: Mapping[str, Any]) -> None:
     """An arm may only set what its backend follows: anything else would be ignored in silence."""
     backend: Backend = backend_named(name)
     if backend.follows is None:
         return
-    own = adapter_named(given.get("adapter", "lora")).defaults if backend.loads else ()
+    own = (*adapter_named(given.get("adapter", "lora")).defaults, "options") if backend.loads else ()
     known = LENGTH | backend.follows | {*own}
     fields = Arm.model_fields
     if ignored := [key for key in given if key in fields and key not in known and given[key] != fields[key].default]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 __all__ = [
+    "Checked",
     "Event",
     "Finished",
     "Flat",
@@ -37,6 +38,21 @@ class Preflight:
     truncated: int
     dropped: int
     max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One check was made; what must not be has ended the training with an error instead.
+
+    Attributes:
+        check: Its name.
+        passed: Nothing is to be said.
+        text: What was looked at, or what is wrong.
+    """
+
+    check: str
+    passed: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +212,7 @@ class Finished:
     tokens: int
 
 
-Event = Preflight | Started | Resumed | Packing | StepDone | Flat | Validated | Watched | Stopped | Finished
+Event = Preflight | Checked | Started | Resumed | Packing | StepDone | Flat | Validated | Watched | Stopped | Finished
 Progress = Callable[[Event], None]
 
 

@@ -13,23 +13,28 @@ from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import empty_model, load_model, stored_dtype
 from datakit.core.hashing import tree_digest
 from datakit.core.require import require
-from train.adapters import Adapter, adapter_named
+from train.adapters import adapter_named
 from train.backends import Job
 from train.backends.handing import hand_over
+from train.callbacks import Callback
 from train.callbacks.keep import Keeper, kept_steps
 from train.callbacks.watch import Watch
 from train.checkpoint import check_output, save, write_weights
+from train.checks import Finding
+from train.checks.movement import Movement
+from train.checks.sums import check_start, check_sums, few_rows
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import TrainError
 from train.eventlog import event_log, seeded
-from train.events import Event, Finished, Packing, Preflight, Progress, Started
+from train.events import Checked, Event, Finished, Packing, Preflight, Progress, Started
+from train.loading import computes_in_bfloat16, load_to_train, stream_of
 from train.loop import Probe, Training, computing, memory_errors, recompute, run_steps
 from train.manifest import Course, Facts, Source, data_digest, training_key
-from train.objectives import Drawing, Objective, Referring, objective_of, parts, validation_rows
+from train.objectives import Objective, Referring, objective_of, validation_rows
 from train.packing import chosen_attention
 from train.parallel import Group, check_together, joined
-from train.preflight import check_changed, check_trainable, check_vocabulary, fingerprint
+from train.preflight import check_changed, check_trainable, fingerprint
 from train.prepare import Prepared, prepare
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
@@ -152,9 +157,9 @@ def _hand_over(
     import torch
 
     backend, settings = arm.chosen_backend
-    bfloat16 = _computes_in_bfloat16(arm)
+    bfloat16 = computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    stream = _stream(arm, objective, ready, source.seed)
+    stream = stream_of(arm, objective, ready, source.seed)
     stored = getattr(torch, stored_dtype(ready.folder))
 
     def write(model: Any, folder: Path) -> None:
@@ -177,7 +182,7 @@ def _hand_over(
         work=output.with_name(f".{output.name}.work"),
         log=output.with_name(f"{output.name}.{backend}.log"),
         imports=imports,
-        load=lambda: _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16),
+        load=lambda: load_to_train(arm, adapter, objective, ready, source.model, bfloat16=bfloat16),
         write=write,
         report=report,
     )
@@ -200,13 +205,21 @@ def _train(
 ) -> TrainResult:
     import torch
 
-    bfloat16 = _computes_in_bfloat16(arm)
+    bfloat16 = computes_in_bfloat16(arm)
     adapter, objective = adapter_named(arm.adapter), objective_of(arm)
-    model = _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
+    findings = list(ready.findings)
+    model = load_to_train(arm, adapter, objective, ready, source.model, findings, bfloat16=bfloat16)
     before = fingerprint(model)
     ready = _asked(arm, objective, ready, model, bfloat16=bfloat16)
-    stream = _stream(arm, objective, ready, source.seed)
+    stream = stream_of(arm, objective, ready, source.seed)
     facts = _facts(arm, ready, model, stream, source, bfloat16=bfloat16)
+
+    def tell(finding: Finding) -> None:
+        facts.checks.append(finding)
+        report(Checked(finding.check, finding.passed, finding.text))
+
+    for finding in [*findings, *_looked_at(objective, ready, model, bfloat16=bfloat16)]:
+        tell(finding)
     report(_started(facts))
     stored = getattr(torch, stored_dtype(ready.folder))
     watch = None if arm.watch is None else Watch(arm.watch, output)
@@ -227,12 +240,13 @@ def _train(
     done = 0 if states is None else states.step
     keeping = Keeper(output, wanted, write, done=done, lasting=lambda: states is not None and states.step > 0)
     with watch or contextlib.nullcontext(), keeping as keeper:
-        journal = run_steps(training, probe=probe, callbacks=[keeper], states=states, report=report)
+        callbacks: list[Callback] = [keeper] if group.together else [Movement(before, facts.steps, tell), keeper]
+        journal = run_steps(training, probe=probe, callbacks=callbacks, states=states, report=report)
         if group.together:
             trained = group.gather(model)
             if group.rank:
                 return _result(output, facts, journal)
-            model = _load(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
+            model = load_to_train(arm, adapter, objective, ready, source.model, bfloat16=bfloat16)
             model.load_state_dict(trained, strict=False)
         check_changed(before, model)
         save(
@@ -252,17 +266,6 @@ def _train(
     return _result(output, facts, journal)
 
 
-def _stream(arm: Arm, objective: Objective, ready: Prepared, seed: int) -> Stream:
-    return Stream(
-        ready.train.rows,
-        replay=ready.replay.rows,
-        share=arm.replay.share if arm.replay else 0.0,
-        rows_per_step=arm.batch_size * arm.accumulate,
-        seed=seed,
-        draw=objective.draw if isinstance(objective, Drawing) else None,
-    )
-
-
 def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
     return TrainResult(
         folder=output,
@@ -275,6 +278,15 @@ def _result(output: Path, facts: Facts, journal: Course) -> TrainResult:
         total_parameters=facts.total_parameters,
         history=journal.history,
     )
+
+
+def _looked_at(objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> list[Finding]:
+    """What a few short rows say of the model that is trained."""
+    rows = few_rows(ready.train.rows, objective)
+    with computing(model, bfloat16=bfloat16):
+        sums = check_sums(model, objective, rows, pad=ready.pad, rounded=bfloat16)
+        start = check_start(model, objective, rows, pad=ready.pad)
+    return [sums] if start is None else [sums, start]
 
 
 def _asked(arm: Arm, objective: Objective, ready: Prepared, model: Any, *, bfloat16: bool) -> Prepared:
@@ -328,19 +340,6 @@ def _training(
     )
 
 
-def _load(arm: Arm, adapter: Adapter, objective: Objective, ready: Prepared, name: str, *, bfloat16: bool) -> Any:
-    """The model to train, on its device."""
-    import torch
-
-    # What is trained stays float32: pure bfloat16 loses most small updates. A frozen base may be bfloat16.
-    dtype = torch.bfloat16 if bfloat16 and not adapter.trains_base else torch.float32
-    base = load_model(ready.folder, dtype=dtype, architecture=objective.architecture)
-    base.name_or_path = name  # an adapter's config names the model as the user did, not a folder of the Hub's cache
-    rows = [*ready.train.rows, *ready.validation.rows, *ready.replay.rows, *ready.general.rows]
-    check_vocabulary(base, ready.tokenizer, parts(rows))
-    return adapter.apply(base, arm).to("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _facts(arm: Arm, ready: Prepared, model: Any, stream: Stream, source: Source, *, bfloat16: bool) -> Facts:
     import torch
 
@@ -361,6 +360,7 @@ def _facts(arm: Arm, ready: Prepared, model: Any, stream: Stream, source: Source
         precision="bfloat16" if bfloat16 else "float32",
         max_length=ready.max_length,
         stop_tokens=ready.stop_tokens,
+        base_bytes=sum(file.stat().st_size for file in ready.folder.glob("*.safetensors")),
     )
 
 
@@ -373,11 +373,3 @@ def _steps(arm: Arm, stream: Stream) -> int:
     if isinstance(arm.steps, int):
         return arm.steps
     return max(1, math.ceil((arm.epochs or 0) * stream.steps_per_epoch))
-
-
-def _computes_in_bfloat16(arm: Arm) -> bool:
-    import torch
-
-    if arm.precision == "auto":
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return arm.precision == "bfloat16"

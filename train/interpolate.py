@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from datakit.core.adapters import is_adapter
 from datakit.core.require import require
 from datakit.core.storage import atomic_directory
 from train.checkpoint import TOKENIZER_FILES
@@ -41,9 +42,9 @@ def interpolate_weights(base: Path, tuned: Path, alpha: float, output: Path) -> 
     """
     require("safetensors", extra="train")
     config = tuned / "adapter_config.json"
-    if not config.is_file():
+    if not is_adapter(tuned):
         return _between(base, tuned, alpha, output)
-    kind = json.loads(config.read_bytes())
+    kind = json.loads(config.read_bytes()) if config.is_file() else {}
     if kind.get("peft_type") == "LORA" and not kind.get("use_dora") and not kind.get("modules_to_save"):
         return _scaled(tuned, alpha, output)
     with tempfile.TemporaryDirectory() as scratch:

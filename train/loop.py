@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from train.adapters.interventions import shown_prompts
 from train.attention import DocumentAttention
 from train.callbacks import Callback, Moment
 from train.callbacks.watch import Watch
@@ -205,7 +206,7 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     with training.attention or contextlib.nullcontext():
         for batch, counts in group.share(_batches(training, rows)):
             batch = batch.to(model.device)
-            with computing(model, bfloat16=training.bfloat16):
+            with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
                 loss = objective.loss(model, batch)
                 terms = [term(model, batch, loss) for term in training.terms]
             torch.autograd.backward(sum(terms, start=loss.total) * counts / weight)
@@ -232,7 +233,8 @@ def validation_loss(training: Training) -> float | None:
     group = training.group
     with torch.no_grad(), computing(model, bfloat16=training.bfloat16):
         for batch, counts in group.share(training.validation):
-            total += objective.loss(model, batch.to(model.device)).total.double() * (counts / group.size)
+            with shown_prompts(model, batch):
+                total += objective.loss(model, batch.to(model.device)).total.double() * (counts / group.size)
     weight = float(sum(batch.weight for batch in training.validation))
     return float(group.total(total)) / weight
 

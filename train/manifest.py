@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from datakit.core.chat import ChatSettings
 from datakit.core.hashing import digest, file_digest, json_digest
 from train.callbacks.keep import CHECKPOINTS
+from train.checks import Finding
 from train.config import Arm
 
 __all__ = ["FORMAT", "Course", "Facts", "Source", "card", "data_digest", "manifest", "training_key"]
@@ -65,6 +66,8 @@ class Facts:
         precision: ``float32`` or ``bfloat16``.
         max_length: Longest row in tokens.
         stop_tokens: Ids that end an answer.
+        base_bytes: Of the base's weights on disk: what a full copy takes.
+        checks: What was checked; what is found later is added.
     """
 
     arm: Arm
@@ -82,6 +85,8 @@ class Facts:
     precision: str
     max_length: int
     stop_tokens: list[int]
+    base_bytes: int = 0
+    checks: list[Finding] = field(default_factory=list)
 
 
 class Course(Protocol):
@@ -168,10 +173,12 @@ def manifest(facts: Facts, journal: Course, *, folder: Path, peak_memory: int | 
         "trainable_parameters": facts.trainable_parameters,
         "total_parameters": facts.total_parameters,
         "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        "full_copy_bytes": facts.base_bytes,
         "peak_memory": peak_memory,
         "device": facts.device,
         "precision": facts.precision,
         "versions": _versions(),
+        "checks": [asdict(finding) for finding in facts.checks],
         "checkpoints": _kept(folder / CHECKPOINTS),
         "history": journal.history,
     }
@@ -197,7 +204,8 @@ def card(facts: Facts, content: Mapping[str, Any]) -> str:
     """The model card README.md: what it was made from and how, without a path of this machine."""
     base = Path(facts.model).name if Path(facts.model).exists() else facts.model
     adapter = facts.arm.adapter
-    front = ["---", f"library_name: {'transformers' if adapter == 'full' else 'peft'}"]
+    library = {"full": "transformers", "loreft": "datakit", "direft": "datakit"}.get(adapter, "peft")
+    front = ["---", f"library_name: {library}"]
     if base == facts.model:
         front.append(f"base_model: {json.dumps(base)}")
     front += ["tags: [datakit]", "---"]
@@ -212,12 +220,20 @@ def card(facts: Facts, content: Mapping[str, Any]) -> str:
         f"- data: {rows['train']:,} training rows{replay}, digest {facts.data_digest[:12]}",
         f"- {facts.steps:,} steps of {facts.arm.batch_size * facts.arm.accumulate} rows, "
         f"learning rate {facts.arm.learning_rate:g} ({facts.arm.schedule}), seed {facts.seed}",
-        f"- {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters trained",
+        f"- {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters trained, "
+        f"{_size(content['bytes'])} on disk (a full copy: {_size(content['full_copy_bytes'])})",
         *_losses(content["train_loss"], content["validation_loss"]),
         "",
         "Everything else is in `train.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1000:.1f} kB"
 
 
 def _losses(train: float | None, validation: float | None) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datakit.core.chat import ChatSettings, encode, render_answer, render_prompt, tokenize
+from datakit.core.errors import DatakitError
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ def completion_row(
             where=f"row {id}",
             hint="The last message has to be the answer",
         )
-    prompt = render_prompt(messages[:-1], tokenizer, chat)
+    try:
+        prompt = render_prompt(messages[:-1], tokenizer, chat)
+    except DatakitError as error:
+        raise TrainError(error.message, where=f"row {id}", hint=error.hint) from error
     prompt_ids, answer_ids = encode(prompt, render_answer(messages[-1]["content"], tokenizer, chat), tokenizer, end=end)
     if not answer_ids:
         raise TrainError("no trained token: the answer and its end are empty", where=f"row {id}")

@@ -12,6 +12,7 @@ import bisect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from train.adapters.interventions import shown_prompts
 from train.attention import DocumentAttention, attends_by_document
 from train.data import Batch, Documents, collate
 from train.errors import TrainError
@@ -118,8 +119,9 @@ def packing_is_exact(model: Any, rows: Sequence[Row], attention: DocumentAttenti
                 alone = _alone(model, few)
                 if mode and not torch.equal(alone, _alone(model, few)):
                     continue  # dropout inside the attention function, which cannot be switched off
-                with attention:
-                    together = token_nll(model, pack(few).to(model.device))
+                batch = pack(few).to(model.device)
+                with attention, shown_prompts(model, batch):
+                    together = token_nll(model, batch)
             if together.shape != alone.shape or not bool(((together - alone).abs() <= tolerance).all()):
                 return False
     except (TypeError, ValueError, RuntimeError, NotImplementedError, TrainError):
@@ -132,7 +134,12 @@ def packing_is_exact(model: Any, rows: Sequence[Row], attention: DocumentAttenti
 def _alone(model: Any, rows: Sequence[Row]) -> torch.Tensor:
     import torch
 
-    return torch.cat([token_nll(model, collate([row], pad=0).to(model.device)) for row in rows])
+    found = []
+    for row in rows:
+        batch = collate([row], pad=0).to(model.device)
+        with shown_prompts(model, batch):
+            found.append(token_nll(model, batch))
+    return torch.cat(found)
 
 
 def _few(rows: Sequence[Row]) -> list[Row]:

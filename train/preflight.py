@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from train.checks import Finding
 from train.errors import TrainError
 from train.masking import Row
+
+if TYPE_CHECKING:
+    from train.data import Encoded
 
 __all__ = [
     "check_changed",
     "check_rows",
+    "check_stops",
     "check_trainable",
-    "check_vocabulary",
+    "check_truncated",
     "fingerprint",
     "marked",
     "segments",
@@ -84,18 +89,46 @@ def check_rows(rows: Sequence[Row], tokenizer: Any, *, end_ids: Sequence[int] = 
                 raise TrainError("the end of the turn is not trained, the model would not learn to stop", where=where)
 
 
-def check_vocabulary(model: Any, tokenizer: Any, rows: Sequence[Row]) -> None:
-    """Every token of the data has an embedding.
+def check_truncated(encoded: Encoded, max_length: int, *, most: float) -> Finding:
+    """How many rows are longer than what is trained.
+
+    Args:
+        encoded: The training rows.
+        max_length: Longest row in tokens.
+        most: Share of rows that may lose their end, or their whole answer.
 
     Raises:
-        TrainError: The tokenizer belongs to another model.
+        TrainError: More do.
     """
-    held = model.get_input_embeddings().weight.shape[0]
-    highest = max(int(row.ids.max()) for row in rows)
-    if highest >= held:
+    lost, total = encoded.truncated + len(encoded.dropped), len(encoded.rows) + len(encoded.dropped)
+    if not lost:
+        return Finding("length", True, f"all {total:,} rows fit into {max_length:,} tokens")
+    text = (
+        f"{lost / total:.1%} of {total:,} rows are longer than {max_length:,} tokens: {encoded.truncated:,} lose "
+        f"their end, {len(encoded.dropped):,} their whole answer and are left out"
+    )
+    if lost / total > most:
         raise TrainError(
-            f"the tokenizer ({len(tokenizer)} tokens) makes token {highest}, the model has {held} embeddings",
-            hint="Use the tokenizer that belongs to the model",
+            f"{text}; at most {most:.0%} may be", hint="Raise max_length, filter long rows, or raise max_truncated"
+        )
+    return Finding("length", False, text)
+
+
+def check_stops(settings: Any, stops: Sequence[int]) -> None:
+    """Generation stops where the trained end of turn is.
+
+    Args:
+        settings: A generation config.
+        stops: From :func:`stop_tokens`.
+
+    Raises:
+        TrainError: It goes on.
+    """
+    known = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
+    if missing := [id for id in stops if id not in known]:
+        raise TrainError(
+            f"generation does not stop at token {missing[0]}, which ends a trained answer",
+            hint="Put it into eos_token_id of generation_config.json",
         )
 
 

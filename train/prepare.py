@@ -9,6 +9,8 @@ from typing import Any
 
 from datakit.core.chat import ChatSettings, ends_turn
 from datakit.core.checkpoint import find_model, load_tokenizer
+from train.checks import Finding
+from train.checks.rendering import check_prefix, check_turns, sampled
 from train.config import Arm
 from train.data import Encoded, find_files, read_files
 from train.encoder import Encoder
@@ -16,7 +18,7 @@ from train.errors import TrainError
 from train.models import longest_length
 from train.objectives import objective_of, parts
 from train.objectives.sft import Sft
-from train.preflight import check_rows, segments, stop_tokens
+from train.preflight import check_rows, check_truncated, segments, stop_tokens
 
 __all__ = ["Prepared", "prepare"]
 
@@ -35,6 +37,7 @@ class Prepared:
         files: The files by role.
         max_length: Longest row in tokens.
         stop_tokens: Ids that end an answer; none where the objective trains no answers.
+        findings: Of the checks that need no model.
     """
 
     folder: Path
@@ -46,6 +49,7 @@ class Prepared:
     files: Mapping[str, list[Path]]
     max_length: int
     stop_tokens: list[int]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,14 +101,21 @@ def prepare(
     if arm.kl is not None and arm.kl.source is not None:
         files["general"] = [_source("kl.from", arm.kl.source, replay or {})]
     encoded = {"general": Encoded()}
+    findings: list[Finding] = []
     for role, paths in files.items():
         plain = role in ("replay", "general")
         encoder = Encoder(tokenizer, chat, end, max_length, plain_text=plain)
         own = Sft() if role == "general" else objective
-        encoded[role] = own.encode(read_files(paths, columns=own.columns), encoder) if paths else Encoded()
+        table = read_files(paths, columns=own.columns) if paths else None
+        encoded[role] = Encoded() if table is None else own.encode(table, encoder)
         check_rows(parts(encoded[role].rows), tokenizer, end_ids=() if plain else end_ids)
         if role != "validation" and paths:
             _check_some(role, encoded[role], paths[0], max_length)
+        if role == "train" and table is not None:
+            findings.append(check_truncated(encoded[role], max_length, most=arm.max_truncated))
+            if objective.answers:
+                rows = sampled(table)
+                findings += [check_prefix(rows, encoder), check_turns(rows, encoder)]
     return Prepared(
         folder=folder,
         tokenizer=tokenizer,
@@ -115,6 +126,7 @@ def prepare(
         files=files,
         max_length=max_length,
         stop_tokens=stops,
+        findings=tuple(findings),
     )
 
 

@@ -21,8 +21,8 @@ __all__ = ["command"]
 def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     """Read a recipe, build its data in a temporary folder, try a few steps.
 
-    Prints rows per step, three rows with their trained tokens marked, time,
-    memory and disk, the defaults it takes and why, and the chance that an
+    Prints rows per step, three rows with their trained tokens marked, what
+    was checked in them and in the model, time, memory and disk, the defaults it takes and why, and the chance that an
     unchanged model would pass the gate. Nothing is kept.
 
     \b
@@ -54,9 +54,15 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
         say("build" if number == 0 else "", line)
     for number, pieces in enumerate(plan.preview):
         say("rows" if number == 0 else "", _plain(pieces))
+    passed, notes = _checks(plan.checks)
+    say("checks", passed)
+    for note in notes:
+        say("", note)
     seconds = plan.train_seconds + plan.evaluate_seconds
     say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
-    say("memory", f"{plan.peak_memory / 2**30:.1f} GiB at most while measuring · disk {plan.disk / 2**20:.0f} MiB")
+    for number, (arm, peak, free) in enumerate(plan.estimates):
+        say("memory" if number == 0 else "", f"{arm}: about {_bytes(peak)} for training, {_bytes(free)} are free")
+    say("", f"{_bytes(plan.peak_memory)} at most while measuring · disk {_bytes(plan.disk)}")
     say("network", _network(plan.needs))
     if plan.judged is not None:
         say(
@@ -67,6 +73,17 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     for number, (key, value, reason) in enumerate(plan.defaults):
         say("defaults" if number == 0 else "", f"{key}: {value} ({reason})")
     say("next", f"datakit run {shlex.quote(str(recipe))}")
+
+
+def _checks(checks: Sequence[tuple[str, str, bool, str]]) -> tuple[str, list[str]]:
+    """What passed in every arm, by name, and what is to be said of the others, each once."""
+    failed = {name for _, name, passed, _ in checks if not passed}
+    names = [name for name in dict.fromkeys(name for _, name, _, _ in checks) if name not in failed]
+    notes: dict[str, list[str]] = {}
+    for arm, name, passed, text in checks:
+        if not passed:
+            notes.setdefault(f"{name}: {text}", []).append(arm)
+    return f"passed: {', '.join(names) or 'none'}", [f"{text} ({', '.join(arms)})" for text, arms in notes.items()]
 
 
 def _plain(pieces: Sequence[tuple[str, bool]]) -> str:
@@ -81,6 +98,10 @@ def _network(needs: Sequence[Need]) -> str:
     if fetched:
         return "fetched just now: " + ", ".join(f"{need.kind} {need.name}" for need in fetched)
     return f"nothing is fetched; from elsewhere and here already: {len(needs)}" if needs else "nothing is fetched"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _span(seconds: float) -> str:

@@ -48,5 +48,6 @@ COMMANDS: dict[str, CommandEntry] = {
     "curve": CommandEntry("Model", "curve", "Gain and forgetting over checkpoints or number of examples."),
     "interpolate": CommandEntry("Model", "interpolate", "Weights between the base and an arm, under a budget."),
     "recover": CommandEntry("Model", "recover", "Say whether a lost skill is gone or only hidden."),
+    "export": CommandEntry("Model", "export", "Write an arm as it is shipped, checked and evaluated again."),
     "suites": CommandEntry("Model", "suites", "List the suites there are, or the tasks of one."),
 }

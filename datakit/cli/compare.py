@@ -112,7 +112,9 @@ def _is_log(name: str) -> bool:
 
 
 def _is_adapter(name: str) -> bool:
-    return (Path(name) / "adapter_config.json").exists()
+    from datakit.core.adapters import is_adapter
+
+    return is_adapter(Path(name))
 
 
 def _logs(

@@ -22,8 +22,9 @@ __all__ = ["command"]
 @click.option(
     "--backend-option", "-B", multiple=True, metavar="KEY=VALUE", help="A setting of the backend; repeatable."
 )
-@click.option("--adapter", default="lora", show_default=True, help="lora, or full for every weight.")
-@click.option("--rank", type=click.IntRange(1), help="LoRA's rank.  [default: 16]")
+@click.option("--adapter", default="lora", show_default=True, help="lora, full, rslora, dora, osf, loreft, ...")
+@click.option("--rank", type=click.IntRange(1), help="The adapter's rank.  [default: 16; loreft: 8]")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A further setting of the adapter.")
 @click.option("--learning-rate", type=float, help="Peak rate.  [default: 2e-4 for lora, 1e-5 for full]")
 @click.option("--epochs", type=float, help="Passes over the data.  [default: 3]")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of epochs.")
@@ -59,6 +60,7 @@ def command(
     offline: bool,
     as_json: bool,
     quiet: bool,
+    options: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Train one arm on a dataset that `datakit build` made.
@@ -68,6 +70,10 @@ def command(
     Stopped by Ctrl-C or SIGTERM it saves its state, and the same command goes
     on from it; against a kill or a power cut, give --save-every.
 
+    Adapters: lora, rslora, dora (matrices beside the weights), full (every
+    weight), osf (the smaller directions of each), loreft, direft (hidden
+    states of the prompt), and peft:NAME for any tuner of PEFT.
+
     With --backend another library or program trains the same rows; what it wrote is checked in the same way.
 
     \b
@@ -75,6 +81,7 @@ def command(
       $ datakit train runs/support --model pocket --steps 20 -o tuned
       $ datakit train runs/support -m pocket --backend mock -B size=0.1 -o mocked
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
+      $ datakit train runs/support -m pocket --adapter loreft --steps 9 -o reft
     """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
@@ -88,9 +95,11 @@ def command(
     quiet, as_json = quiet or others, as_json and not others
     train = own_package("train")
     given = {key: value for key, value in settings.items() if value is not None}
+    if options:
+        given["options"] = _options(options, "--option")
     if replay is not None:
         given["replay"] = {"from": "replay", "share": replay_share}
-    given["backend"] = {backend: _options(backend_option)} if backend_option else backend
+    given["backend"] = {backend: _options(backend_option, "--backend-option")} if backend_option else backend
     arm = _arm(train, given)
     screen = console(quiet=quiet, to_stderr=as_json)
     with show_training(screen) as progress:
@@ -111,6 +120,24 @@ def command(
         print_json(read_json(result.folder / "train.json"))
 
 
+def _options(pairs: tuple[str, ...], option: str) -> dict[str, Any]:
+    """Values as JSON where they are some, else as text."""
+    import json
+
+    from datakit.core.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not key or not equals:
+            raise UsageError(f"{option}: '{pair}' is not KEY=VALUE")
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
 def _launched(processes: int) -> int:
     """The same command in so many processes, as torchrun starts them; their exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -128,24 +155,6 @@ def _arm(train: Any, given: dict[str, Any]) -> Any:
         first = error.errors(include_url=False)[0]
         option = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
         raise UsageError(f"{option}{first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _options(written: tuple[str, ...]) -> dict[str, Any]:
-    """``KEY=VALUE``, the value read as JSON where it is JSON."""
-    import json
-
-    from datakit.core.errors import UsageError
-
-    options: dict[str, Any] = {}
-    for entry in written:
-        key, equals, value = entry.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--backend-option: '{entry}' is not KEY=VALUE")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
 
 
 def _model(name: str) -> str:

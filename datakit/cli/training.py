@@ -65,6 +65,10 @@ class _Display:
                 f"{event.dropped:,} their whole answer and are left out"
             )
 
+    def _checked(self, event: Any) -> None:
+        if not event.passed and event.check != "length":  # that one is told with the rows
+            self._print(f"note: {event.text}")
+
     def _started(self, event: Any) -> None:
         rows = event.rows
         replay = f" + {rows['replay']:,} to replay" if rows["replay"] else ""

@@ -57,11 +57,27 @@ def render_prompt(messages: Sequence[Message | Mapping[str, str]], tokenizer: An
     """
     turns = _turns(messages, chat)
     if is_chat(tokenizer, chat):
-        text: str = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, enable_thinking=chat.thinking
-        )
-        return text
+        return _templated(turns, tokenizer, add_generation_prompt=True, enable_thinking=chat.thinking)
     return "\n".join(turn["content"] for turn in turns)
+
+
+def _templated(turns: list[dict[str, str]], tokenizer: Any, **options: bool) -> str:
+    """The turns in the tokenizer's chat template.
+
+    Raises:
+        DatakitError: The template is broken, or refuses these turns (many refuse a system prompt).
+    """
+    from jinja2 import TemplateError
+
+    try:
+        text: str = tokenizer.apply_chat_template(turns, tokenize=False, **options)
+    except TemplateError as error:
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise DatakitError(
+            f"the model's chat template does not render turns of {roles} ({' '.join(str(error).split())[:200]})",
+            hint="Leave the system prompt out, mend the template, or set chat.template: none",
+        ) from error
+    return text
 
 
 def render_answer(answer: str, tokenizer: Any, chat: ChatSettings) -> str:
@@ -89,8 +105,7 @@ def ends_turn(tokenizer: Any, chat: ChatSettings) -> str:
         return eos
     mark = "\u241fanswer\u241f"
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=chat.thinking)
-    return text.partition(mark)[2]
+    return _templated(turns, tokenizer, enable_thinking=chat.thinking).partition(mark)[2]
 
 
 def encode(prompt: str, answer: str, tokenizer: Any, *, end: str) -> tuple[list[int], list[int]]:

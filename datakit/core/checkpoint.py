@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import ModelError, Unreachable
 from datakit.core.require import require
 
@@ -54,7 +55,7 @@ def find_model(model: Path | str, *, offline: bool = False) -> Path:
         folder = _from_hub(model, offline=offline)
     if not folder.is_dir():
         raise ModelError(f"no model at '{model}': no such folder", hint="Give a model folder or a Hub name")
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         raise ModelError(f"'{model}' is an adapter, not a model", hint="Give its base, and this as the adapter")
     if not (folder / "config.json").is_file():
         raise ModelError(f"no model at '{model}': the folder has no config.json")
@@ -115,7 +116,14 @@ def load_tokenizer(folder: Path) -> Any:
     return found
 
 
-def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: Architecture = "causal") -> Any:
+def load_model(
+    folder: Path,
+    *,
+    dtype: Any,
+    device: str = "cpu",
+    architecture: Architecture = "causal",
+    quantization: Any = None,
+) -> Any:
     """The language model in a folder, in evaluation mode.
 
     Args:
@@ -124,6 +132,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: A
         device: Where it is put.
         architecture: A ``causal`` model, a ``masked`` one (an encoder), or a ``reward`` model: a causal model with
             one number per text in place of the next token; its last layer is drawn anew where the folder has none.
+        quantization: A quantization config of transformers; it decides where the model is.
 
     Raises:
         ModelError: It is none, needs code of its own, or weights are missing.
@@ -140,6 +149,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: A
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                **({} if quantization is None else {"quantization_config": quantization}),
                 **({"num_labels": 1} if architecture == "reward" else {}),
             )
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, safetensors.SafetensorError) as error:
@@ -154,7 +164,7 @@ def load_model(folder: Path, *, dtype: Any, device: str = "cpu", architecture: A
             f"not a whole {architecture} language model: {len(missing)} weights are missing, '{missing[0]}' first",
             where=folder,
         )
-    return model.to(device).eval()
+    return (model if quantization is not None else model.to(device)).eval()
 
 
 def empty_model(folder: Path, *, architecture: Architecture = "causal") -> Any:

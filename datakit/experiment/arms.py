@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import DatakitError, StorageError, UsageError
 from datakit.core.hashing import json_digest, tree_digest
 from datakit.core.registry import suggest
@@ -113,12 +114,14 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> None:
-    from train import Flat, Preflight, Resumed, StepDone, Stopped, Watched, fit, step_course
+    from train import Checked, Flat, Preflight, Resumed, StepDone, Stopped, Watched, fit, step_course
 
     def heard(event: TrainEvent) -> None:
         if isinstance(event, StepDone):
             text = f"{cell.name} {event.step}/{event.steps} · {step_course(event)}"
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
+        elif isinstance(event, Checked) and not event.passed:
+            listen(Event("train", cell.name, f"{cell.arm:<12} note: {event.text}"))
         elif isinstance(event, Resumed | Stopped | Flat):
             for line in _remark(event):
                 listen(Event("train", cell.name, f"{cell.name:<12} {line}"))
@@ -276,4 +279,4 @@ def train_cell(
     if len(recipe.seeds) > 1:
         text += f" · seed {cell.seed}"
     listen(Event("train", cell.name, text, 1.0))
-    return Trained(cell, folder, (folder / "adapter_config.json").is_file(), fresh)
+    return Trained(cell, folder, is_adapter(folder), fresh)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datakit.core.adapters import is_adapter, lay_over, take_off
 from datakit.core.chat import ChatSettings, ends_turn, is_chat, render_prompt, tokenize
 from datakit.core.checkpoint import load_model, load_tokenizer, stored_dtype
 from datakit.core.errors import DatakitError
@@ -41,7 +41,6 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     Adapters are put over the base in memory and taken off again.
     """
     torch = require("torch", extra="train")
-    peft = require("peft", extra="train")
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def load(folder: Path) -> Any:
@@ -55,16 +54,12 @@ def models(layout: Layout) -> Iterator[tuple[str, Any, Any]]:
     folders = [layout.model(name) for name in sorted(named) if (layout.model(name) / "train.json").is_file()]
     if not folders:
         raise DatakitError("the run has no trained model yet", where=layout.root, hint="Run its recipe to the end")
-    for folder in (entry for entry in folders if (entry / "adapter_config.json").is_file()):
-        with warnings.catch_warnings():
-            # PEFT 0.21 asks a model of transformers 5.23 for a name that is deprecated there.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            tuned = peft.PeftModel.from_pretrained(model, folder)
-        yield folder.name, tuned.eval(), tokenizer
-        model = tuned.unload()
-        vars(model).pop("peft_config", None)  # PEFT leaves it behind and warns of a second adapter the next time
+    for folder in (entry for entry in folders if is_adapter(entry)):
+        tuned = lay_over(model, folder)
+        yield folder.name, tuned, tokenizer
+        model = take_off(tuned)
     del model
-    for folder in (entry for entry in folders if not (entry / "adapter_config.json").is_file()):
+    for folder in (entry for entry in folders if not is_adapter(entry)):
         yield folder.name, load(folder), load_tokenizer(folder)
 
 

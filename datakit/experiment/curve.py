@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import DatakitError
 from datakit.core.hub import local_first
 from datakit.core.require import own_package
@@ -136,7 +137,7 @@ def _log(
 
     name, into = f"{cell.name} {step}", layout.curve(cell.name) / f"step-{step:06}"
     wanted = suites(recipe, layout)
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         evaluate_model(base, wanted, name, folder, recipe, into, listen)
     else:
         own = Session(folder, chat=recipe.chat, offline=recipe.offline)

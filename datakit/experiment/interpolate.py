@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import DatakitError, UsageError
 from datakit.core.hub import local_first
 from datakit.core.require import own_package
@@ -147,7 +148,7 @@ def _log(recipe: Recipe, cell: Cell, value: int, base: Session, layout: Layout, 
     folder = layout.model(cell.name)
     if value < 100:
         folder = interpolate_weights(base.folder, folder, value / 100, _scratch(layout) / f"{cell.name}-{value}")
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         evaluate_model(base, wanted, name, folder, recipe, into, listen)
     else:
         own = Session(folder, chat=recipe.chat, offline=recipe.offline)

@@ -8,9 +8,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datakit.build import BuildResult, build
 from datakit.core.errors import DatakitError
@@ -51,6 +51,8 @@ class Plan:
         unchanged_passes: Chance that an unchanged model passes the gate; None without a general suite.
         defaults: Key, value and reason of what the recipe leaves open.
         needs: What comes from the hub or the package index, and whether it was here before.
+        estimates: Arm, bytes that its training takes at most beside what is loaded already, and bytes that are free.
+        checks: What was checked before and in the measured steps: arm, name of the check, whether it passed, words.
         judged: Answers that will go to the judge at most, and where it is; None without one.
     """
 
@@ -64,6 +66,8 @@ class Plan:
     unchanged_passes: float | None
     defaults: Sequence[tuple[str, str, str]]
     needs: Sequence[Need] = ()
+    checks: Sequence[tuple[str, str, bool, str]] = ()
+    estimates: Sequence[tuple[str, int, int]] = ()
     judged: tuple[int, str] | None = None
 
 
@@ -73,6 +77,8 @@ class _Measured:
     seconds: float = 0.0
     memory: int = 0
     disk: int = 0
+    checks: list[tuple[str, str, bool, str]] = field(default_factory=list)
+    estimates: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layout]]:
@@ -87,27 +93,36 @@ def _measure_training(
 ) -> _Measured:
     """Trains a few steps of every arm in our own loop and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
-    from train import Event, Preflight, fit
+    from train import Checked, Event, OutOfMemory, Preflight, can_merge, check_merged, estimate, fit
 
     total = _Measured()
     for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
         steps = 0
 
-        def heard(event: Event) -> None:
+        def heard(event: Event, name: str = name) -> None:
             if isinstance(event, Preflight) and not total.preview:
                 total.preview = event.rows
+            elif isinstance(event, Checked):
+                total.checks.append((name, event.check, event.passed, event.text))
 
         planned = arm.grid()
         short = _short(planned[0])
+        inputs: dict[str, Any] = {"model": model, "data": place.data, "chat": recipe.chat, "offline": recipe.offline}
+        found = estimate(short, **inputs, replay=general_files(arm, place))
+        total.estimates.append((name, found.memory.peak, found.available))
+        if not found.fits:
+            raise OutOfMemory(
+                f"arm '{name}' takes about {found.memory.peak / 2**30:.1f} GiB and {found.available / 2**30:.1f} "
+                f"are free ({found.device}); its largest batch: {found.memory.shape.rows} rows of "
+                f"{found.memory.shape.length} tokens",
+                hint="Set " + ", or ".join(found.advice),
+            )
         output = scratch / name
         result = fit(
             short,
-            model=model,
-            data=place.data,
+            **inputs,
             output=output,
-            chat=recipe.chat,
             replay=general_files(arm, place),
-            offline=recipe.offline,
             progress=heard,
         )
         record = read_json(output / "train.json")
@@ -118,6 +133,10 @@ def _measure_training(
         total.seconds += result.seconds / result.steps * steps * len(recipe.seeds)
         total.memory = max(total.memory, int(record.get("peak_memory") or 0))
         total.disk += int(record["bytes"]) * len(recipe.seeds)
+        if can_merge(output):
+            off = check_merged(model, output)
+            text = f"folded into its base in float32 no logit differs by more than {off:.1g}"
+            total.checks.append((name, "merge", True, text))
         shutil.rmtree(output)
     total.memory = total.memory or _resident_peak()
     return total
@@ -250,5 +269,7 @@ def _check(recipe: Recipe) -> Plan:
             unchanged_passes=_unchanged(session, wanted, recipe.evaluate.limit),
             defaults=_defaults(recipe),
             needs=wants,
+            checks=measured.checks,
+            estimates=measured.estimates,
             judged=_judged(recipe, [place for _, place in parts], models),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datakit.core.adapters import is_adapter
 from datakit.core.errors import DatakitError, UsageError
 from datakit.core.example import Example, Message, to_table
 from datakit.core.hub import local_first
@@ -142,7 +143,7 @@ def _chosen(general: Suite, names: Sequence[str], cell: Cell, layout: Layout) ->
 
 def _tuned(cell: Cell, base: _Model, layout: Layout) -> _Model:
     folder = layout.model(cell.name)
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         return _Model(cell.name, base.folder, folder)
     return _Model(cell.name, folder)
 
@@ -204,7 +205,7 @@ def _trained(recipe: Recipe, short: Arm, model: _Model, data: Path, cell: Cell, 
         folder = merge_adapter(model.folder, model.adapter, scratch / f"{model.name}-merged")
     output = scratch / f"{model.name}-after"
     fit(short, model=folder, data=data, output=output, chat=recipe.chat, seed=cell.seed, offline=recipe.offline)
-    if (output / "adapter_config.json").is_file():
+    if is_adapter(output):
         return _Model(model.name, folder, output)
     return _Model(model.name, output)
 

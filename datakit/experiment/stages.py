@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datakit.core.adapters import ADAPTER_FILES, is_adapter
 from datakit.core.errors import DatakitError, StorageError
 from datakit.core.hashing import tree_digest
 from datakit.core.storage import atomic_directory, locked, read_json, storage_errors, write_json
@@ -101,7 +102,7 @@ def _is_done(recipe: Recipe, cell: Cell, model: Path, places: Sequence[Layout]) 
         folder = place.model(cell.name)
         if not is_trained(folder, key):
             return False
-        adapter = (folder / "adapter_config.json").is_file()
+        adapter = is_adapter(folder)
         merged = _merged(place, cell)
         if adapter and _noted(merged) != _facts(folder, current, merged):
             return False
@@ -188,7 +189,7 @@ def _merged(place: Layout, cell: Cell) -> Path:
 def _facts(adapter: Path, model: Path, merged: Path) -> dict[str, Any]:
     """All that makes a merged model what it is, and its weights."""
     return {
-        "adapter": tree_digest(adapter, ("*.safetensors", "adapter_config.json"), deep=False),
+        "adapter": tree_digest(adapter, ADAPTER_FILES, deep=False),
         "base": tree_digest(model, ("*.safetensors",), deep=False),
         "weights": tree_digest(merged, ("*.safetensors",), deep=False),
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datakit.core.adapters import base_name, is_adapter
 from datakit.core.chat import ChatSettings
 from datakit.core.errors import DatakitError
 from datakit.experiment.layout import Layout
@@ -52,7 +52,7 @@ def find_named(name: str, *, adapter: Path | None = None, base: str | None = Non
         DatakitError: An adapter that does not name its base.
     """
     here = _folder(name)
-    if adapter is None and here is not None and (here / "adapter_config.json").is_file():
+    if adapter is None and here is not None and is_adapter(here):
         adapter, name = here, base or _base_named(here)
         here = _folder(name)
     model = str(here) if here is not None and name in MODELS.names() else name
@@ -70,12 +70,9 @@ def _folder(name: str) -> Path | None:
 
 
 def _base_named(adapter: Path) -> str:
-    try:
-        name = json.loads((adapter / "adapter_config.json").read_bytes())["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError):
-        name = None
-    if not isinstance(name, str) or not name:
-        raise DatakitError("does not name the model it was trained on", where=adapter / "adapter_config.json")
+    name = base_name(adapter)
+    if not name:
+        raise DatakitError("does not name the model it was trained on", where=adapter)
     return name
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from datakit.core.adapters import ADAPTER_FILES, base_name, is_adapter, lay_over, take_off
+from datakit.core.errors import ModelError
 from datakit.core.hashing import tree_digest
 from evalkit.errors import EvalError
 
@@ -31,7 +32,7 @@ def weights_digest(folder: Path) -> str:
 
 def adapter_digest(folder: Path) -> str:
     """Hash of an adapter's bytes."""
-    return tree_digest(folder, ("adapter_config.json", "*.safetensors"), deep=False)
+    return tree_digest(folder, ADAPTER_FILES, deep=False)
 
 
 def tokenizer_digest(folder: Path) -> str:
@@ -46,17 +47,16 @@ def check_adapter(adapter: Path, base: Path) -> Path:
         EvalError: No adapter, or one of another base.
     """
     adapter = Path(adapter)
-    config = adapter / "adapter_config.json"
-    if not config.is_file() or not any(adapter.glob("*.safetensors")):
+    if not is_adapter(adapter) or not any(adapter.glob("*.safetensors")):
         raise EvalError(
             "no adapter: adapter_config.json or *.safetensors missing",
             where=adapter,
             hint="A full fine-tuned model is evaluated as a model of its own",
         )
     try:
-        named = json.loads(config.read_text("utf-8")).get("base_model_name_or_path") or ""
-    except ValueError:
-        raise EvalError("not valid JSON", where=config) from None
+        named = base_name(adapter)
+    except ModelError as error:
+        raise EvalError(error.message, where=error.where) from None
     there = bool(named) and Path(named).resolve() != base.resolve() and any(Path(named).glob("*.safetensors"))
     if there and weights_digest(Path(named)) != weights_digest(base):
         raise EvalError(f"the adapter was trained on another base, '{named}', not on '{base}'", where=adapter)
@@ -73,15 +73,14 @@ def with_adapter(model: Any, adapter: Path) -> Iterator[Any]:
     import warnings
 
     import torch
-    from peft import PeftModel
 
     before = _probe(model)
     names = {name for name, _ in model.named_parameters()}
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+            tuned = lay_over(model, adapter)
+    except (ModelError, ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         line = " ".join(str(error).split())[:200]
         raise EvalError(f"the adapter does not fit this base: {line}", where=adapter) from error
     missing = [str(one.message) for one in said if "missing adapter keys" in str(one.message)]
@@ -96,9 +95,7 @@ def with_adapter(model: Any, adapter: Path) -> Iterator[Any]:
             )
         yield tuned
     finally:
-        if hasattr(tuned.base_model, "unload"):
-            tuned.base_model.unload()
-        # PEFT leaves its configuration behind and warns of a second adapter the next time.
+        take_off(tuned)
         vars(model).pop("peft_config", None)
         if {name for name, _ in model.named_parameters()} != names or not torch.equal(_probe(model), before):
             raise EvalError(

@@ -88,7 +88,9 @@ def common_prefix(asked: Sequence[Sequenced]) -> int:
     return min(_shared(low, high), min(one.first for one in asked))
 
 
-def plan_rows(asked: Sequence[Sequenced], *, max_length: int, pack: bool, prefix: int = 0) -> list[Row]:
+def plan_rows(
+    asked: Sequence[Sequenced], *, max_length: int, pack: bool, prefix: int = 0, apart: bool = False
+) -> list[Row]:
     """Rows for all requests, longest first.
 
     Args:
@@ -96,8 +98,9 @@ def plan_rows(asked: Sequence[Sequenced], *, max_length: int, pack: bool, prefix
         max_length: Tokens the model takes.
         pack: Whether several branches may share a row.
         prefix: Tokens at the beginning of every sequence that are computed elsewhere and left out of the rows.
+        apart: Requests with contexts of other lengths never share a row.
     """
-    rows = [_row(group, prefix) for group in _groups(_merge(asked), max_length, prefix, pack=pack)]
+    rows = [_row(group, prefix) for group in _groups(_merge(asked, apart=apart), max_length, prefix, pack=pack)]
     rows.sort(key=lambda row: -len(row.ids))
     return rows
 
@@ -106,12 +109,13 @@ def plan_rows(asked: Sequence[Sequenced], *, max_length: int, pack: bool, prefix
 _Branch = tuple[tuple[int, ...], list[Sequenced]]
 
 
-def _merge(asked: Sequence[Sequenced]) -> list[_Branch]:
+def _merge(asked: Sequence[Sequenced], *, apart: bool) -> list[_Branch]:
     """Sequences that are the beginning of another one join it; options of one token all need the context alone."""
     merged: list[_Branch] = []
     for one in sorted(asked, key=lambda one: one.ids, reverse=True):
         # In descending order, whatever begins with this sequence came directly before it.
-        if merged and merged[-1][0][: len(one.ids)] == one.ids:
+        alike = merged and (not apart or merged[-1][1][0].first == one.first)
+        if alike and merged[-1][0][: len(one.ids)] == one.ids:
             merged[-1][1].append(one)
         else:
             merged.append((one.ids, [one]))

@@ -7,11 +7,13 @@ branch needs no attention mask; rows of several branches have one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from datakit.core.adapters import reads_prompts
 from evalkit.errors import EvalError
 from evalkit.models.last_layer import last_layer, only_here
 from evalkit.models.rows import Row, Sequenced, common_prefix, plan_rows, sequences
@@ -53,9 +55,10 @@ class Scorer:
         self._head = base.get_output_embeddings()
         self._vocabulary = int(self._head.weight.shape[0])
         self._from = _TRUNK
-        self._last = last_layer(base)
+        shares = pack and _plain_attention(base.config) and not reads_prompts(model)
+        self._last = None if reads_prompts(model) else last_layer(base)
         self._tried = False
-        self._pack: bool | None = None if pack and _plain_attention(base.config) else False
+        self._pack: bool | None = None if shares else False
 
     @property
     def packs(self) -> bool:
@@ -93,7 +96,11 @@ class Scorer:
         result: list[tuple[float, bool]] = [(0.0, True)] * len(pairs)
         for members, prefix in self._parts(asked):
             rows = plan_rows(
-                members, max_length=self.max_length, pack=self.packs, prefix=prefix.length if prefix else 0
+                members,
+                max_length=self.max_length,
+                pack=self.packs,
+                prefix=prefix.length if prefix else 0,
+                apart=hasattr(self.model, "reft"),
             )
             for kind in _kinds(rows, self._from):
                 at = 0
@@ -167,7 +174,8 @@ class Scorer:
         import torch
 
         size = inputs["input_ids"].shape
-        with torch.inference_mode(), only_here(self._last, *scored, *size), only_at(self._head, *scored, size[1]):
+        here = only_here(self._last, *scored, *size)
+        with torch.inference_mode(), here, only_at(self._head, *scored, size[1]), _prompts(self.model, scored):
             out = self.model(**inputs)
             if out.logits.shape[:2] != (1, len(wanted)):
                 raise EvalError(
@@ -262,6 +270,18 @@ class Scorer:
                 self._from = _TRUNK
             found.append(np.array([values[request][0] for request in range(len(pairs))]))
         return all(bool(np.abs(found[0] - other).max() <= self._rounding) for other in found[1:])
+
+
+def _prompts(model: Any, scored: Scored) -> contextlib.AbstractContextManager[None]:
+    """Tells a model with interventions where the prompts end: with what predicts the first scored token."""
+    if not hasattr(model, "reft"):
+        return contextlib.nullcontext()
+    from datakit.core.reft import prompts
+
+    first: dict[int, int] = {}
+    for line, place in zip(*(part.tolist() for part in scored), strict=True):
+        first[line] = min(place, first.get(line, place))
+    return prompts([(line, 0, place + 1) for line, place in first.items()])
 
 
 def _plain_attention(config: Any) -> bool:

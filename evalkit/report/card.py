@@ -20,8 +20,12 @@ __all__ = ["cards"]
 _METRICS = {"acc": "accuracy", "acc_norm": "accuracy", "exact_match": "exact_match", "macro_f1": "f1"}
 
 
-def cards(report: Report) -> dict[str, str]:
+def cards(report: Report, *, library: str | None = None) -> dict[str, str]:
     """File name to card, ``card-ARM.md`` for every arm; it becomes README.md of the folder that is published.
+
+    Args:
+        report: What was measured.
+        library: What loads the folder; by default what loads the arm's own.
 
     Raises:
         MissingDependency: huggingface_hub is not installed.
@@ -29,11 +33,11 @@ def cards(report: Report) -> dict[str, str]:
     found: dict[str, str] = {}
     for arm in report.ranked():
         name = re.sub(r"[^\w.-]+", "-", report.label(arm)).strip("-.") or "arm"
-        found[f"card-{name}.md"] = _card(report, arm, name)
+        found[f"card-{name}.md"] = _card(report, arm, name, library or _library(arm))
     return found
 
 
-def _card(report: Report, arm: ArmResult, name: str) -> str:
+def _card(report: Report, arm: ArmResult, name: str, library: str) -> str:
     from datakit.core.require import require
 
     hub = require("huggingface_hub", extra="eval")
@@ -51,7 +55,7 @@ def _card(report: Report, arm: ArmResult, name: str) -> str:
     options: dict[str, Any] = {"model_name": f"{_name(report.title)}-{name}", "eval_results": results or None}
     if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base):
         options["base_model"] = report.base
-    front = hub.ModelCardData(library_name=_library(arm), tags=["datakit"], **options).to_yaml()
+    front = hub.ModelCardData(library_name=library, tags=["datakit"], **options).to_yaml()
     return f"---\n{front}\n---\n\n{chr(10).join(_body(report, arm))}\n"
 
 
@@ -62,7 +66,7 @@ def _name(text: str) -> str:
 def _library(arm: ArmResult) -> str:
     settings = arm.train_facts.get("arm")
     adapter = settings.get("adapter") if isinstance(settings, dict) else None
-    return "transformers" if adapter in (None, "full") else "peft"
+    return {None: "transformers", "full": "transformers", "loreft": "datakit", "direft": "datakit"}.get(adapter, "peft")
 
 
 def _body(report: Report, arm: ArmResult) -> Iterator[str]:

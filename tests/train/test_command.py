@@ -43,3 +43,14 @@ def test_settings_are_refused_as_options(model_folder, dataset, tmp_path):
         call(*base, "--learning-rate", -1)
     with pytest.raises(ModelError, match="no such folder"):
         call(dataset(), "-m", "./nothing", "-o", tmp_path / "out")
+
+
+def test_options_of_an_adapter_are_read_as_json_or_text(model_folder, dataset, tmp_path):
+    base = [dataset(), "-m", model_folder, "-o", tmp_path / "out", "--adapter", "loreft", "--rank", 2, "--steps", 2]
+    options = ["--option", "first=3", "--option", "tied=false", "--option", "layers=all"]
+    result = call(*base, *options, "--learning-rate", 0.01, "--json")
+    found = json.loads(result.stdout)
+    assert found["arm"]["options"] == {"first": 3, "tied": False, "layers": "all"}
+    assert found["bytes"] < found["full_copy_bytes"] == (model_folder / "model.safetensors").stat().st_size
+    with pytest.raises(UsageError, match="'first' is not KEY=VALUE"):
+        call(*base, "--option", "first")

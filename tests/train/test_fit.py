@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from datakit.core.chat import ChatSettings
 from datakit.core.errors import StorageError
 from datakit.core.storage import read_json, write_table
-from train import Arm, Diverged, Finished, OutOfMemory, Preflight, Started, TrainError, fit, marked
+from train import Arm, Checked, Diverged, Finished, OutOfMemory, Preflight, Started, TrainError, fit, marked
 from train.objectives import Loss
 
 FULL = Arm(adapter="full", learning_rate=1e-2, steps=4, batch_size=4)
@@ -125,7 +125,7 @@ def test_the_manifest_says_what_was_done(model_folder, dataset, replay_file, tmp
     assert found["bytes"] == (tmp_path / "out" / "model.safetensors").stat().st_size
     assert found["validation_loss"] == result.validation_loss == result.history[-1]["validation_loss"]
     assert found["history"] == result.history
-    assert [type(event) for event in events[:2]] == [Preflight, Started]
+    assert [type(event) for event in events if not isinstance(event, Checked)][:2] == [Preflight, Started]
     assert isinstance(events[-1], Finished)
     assert marked(events[0].rows[2]) == "<s>수도는 어디?⟦ 서울</s>⟧"
     assert found["trained_tokens"] == events[-1].trained_tokens
@@ -185,10 +185,12 @@ def test_replay_is_trained_on(model_folder, dataset, replay_file, tmp_path):
 def test_cut_and_dropped_rows_are_counted(model_folder, dataset, tmp_path):
     data = dataset([("q", "a"), ("q", "x" * 40), ("p" * 40, "gone")])
     events = []
-    arm = FULL.model_copy(update={"max_length": 20})
+    arm = FULL.model_copy(update={"max_length": 20, "max_truncated": 0.7})
     fit(arm, model=model_folder, data=data, output=tmp_path / "out", progress=events.append)
     assert (events[0].truncated, events[0].dropped, events[0].max_length) == (1, 1, 20)
     assert read_json(tmp_path / "out" / "train.json")["rows"]["dropped"] == 1
+    with pytest.raises(TrainError, match=r"66.7% of 3 rows are longer than 20 tokens.*at most 10% may be"):
+        fit(arm.model_copy(update={"max_truncated": 0.1}), model=model_folder, data=data, output=tmp_path / "b")
 
 
 def test_one_parquet_file_trains_without_validation(model_folder, dataset, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from train import Arm, TrainError, fit, merge_adapter
+from train import Arm, TrainError, can_merge, check_merged, fit, merge_adapter
 
 peft = pytest.importorskip("peft")
 LORA = Arm(rank=2, learning_rate=1e-2, steps=4, batch_size=4)
@@ -55,3 +55,37 @@ def test_an_adapter_of_another_model_is_one_line(model_folder, make_model, token
         merge_adapter(other, tmp_path / "adapter", tmp_path / "merged")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "merged").exists()
+
+
+def test_a_sum_that_answers_otherwise_is_not_written(model_folder, dataset, tmp_path, monkeypatch):
+    from peft.tuners.lora.layer import Linear
+
+    fit(LORA, model=model_folder, data=dataset(), output=tmp_path / "adapter")
+    assert check_merged(model_folder, tmp_path / "adapter") < 1e-4
+    whole = Linear.get_delta_weight
+    monkeypatch.setattr(Linear, "get_delta_weight", lambda self, name: whole(self, name) / 2)
+    with pytest.raises(TrainError, match="answers otherwise than over it"):
+        merge_adapter(model_folder, tmp_path / "adapter", tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_generation_of_a_merged_model_stops_where_answers_end(chat_folder, dataset, tmp_path):
+    fit(LORA, model=chat_folder, data=dataset(), output=tmp_path / "adapter")
+    merged = merge_adapter(chat_folder, tmp_path / "adapter", tmp_path / "merged")
+    assert AutoModelForCausalLM.from_pretrained(merged).generation_config.eos_token_id == [257, 259]
+
+
+@pytest.mark.parametrize(("name", "options"), [("dora", {}), ("osf", {}), ("peft:ia3", {}), ("peft:hra", {"r": 2})])
+def test_other_tuners_are_folded_too(name, options, model_folder, dataset, tmp_path):
+    arm = Arm(adapter=name, learning_rate=1e-2, steps=2, options=options)
+    fit(arm, model=model_folder, data=dataset(), output=tmp_path / "adapter")
+    assert check_merged(model_folder, tmp_path / "adapter") < 1e-4
+
+
+@pytest.mark.parametrize(("name", "options"), [("loreft", {}), ("peft:prompt_tuning", {"num_virtual_tokens": 4})])
+def test_what_leaves_weights_alone_is_not_folded(name, options, model_folder, dataset, tmp_path):
+    arm = Arm(adapter=name, learning_rate=1e-2, steps=2, options=options)
+    fit(arm, model=model_folder, data=dataset(), output=tmp_path / "adapter")
+    assert not can_merge(tmp_path / "adapter")
+    with pytest.raises(TrainError, match="cannot be added to its base's weights"):
+        merge_adapter(model_folder, tmp_path / "adapter", tmp_path / "merged")

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from train.data import Encoded
 from train.errors import TrainError
 from train.masking import Row
 from train.preflight import (
     check_changed,
     check_rows,
+    check_stops,
     check_trainable,
-    check_vocabulary,
+    check_truncated,
     fingerprint,
     marked,
     segments,
@@ -57,10 +59,22 @@ def test_an_end_that_generation_cannot_stop_at_is_refused(chat_tokenizer):
         stop_tokens([], chat_tokenizer)
 
 
-def test_a_tokenizer_of_another_model_is_refused(make_model, tokenizer):
-    small = make_model(vocabulary=200)
-    with pytest.raises(TrainError, match=r"260 tokens.*makes token 257, the model has 200"):
-        check_vocabulary(small, tokenizer, [row([256, 1, 257], 1)])
+def test_generation_has_to_stop_where_the_turn_was_trained_to_end():
+    from transformers import GenerationConfig
+
+    check_stops(GenerationConfig(eos_token_id=[257, 259]), [259])
+    with pytest.raises(TrainError, match="generation does not stop at token 259"):
+        check_stops(GenerationConfig(eos_token_id=257), [259])
+
+
+def test_rows_that_lose_their_end_are_counted_and_refused_above_a_limit():
+    rows = [row([1, 2, 3], 1, truncated=number < 2) for number in range(9)]
+    found = check_truncated(Encoded(rows, truncated=2, dropped=["x"]), 3, most=0.3)
+    assert not found.passed
+    assert found.text.startswith("30.0% of 10 rows are longer than 3 tokens: 2 lose their end, 1 their whole answer")
+    with pytest.raises(TrainError, match=r"at most 29% may be.*raise max_truncated"):
+        check_truncated(Encoded(rows, truncated=2, dropped=["x"]), 3, most=0.29)
+    assert check_truncated(Encoded(rows), 3, most=0).passed
 
 
 def test_a_model_with_nothing_to_train_is_refused(model):

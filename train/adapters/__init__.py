@@ -7,6 +7,8 @@ Defaults and why:
   loss choose.
 * ``lora``, learning rate 2e-4: QLoRA (arXiv 2305.14314) for 7-13 B; LoRA's best rate is about ten times that of full
   fine-tuning. All linear layers, because attention alone falls behind at equal size (the same paper).
+
+``peft:NAME`` is any tuner of PEFT, with ``options`` for what its configuration knows.
 """
 
 from __future__ import annotations
@@ -21,9 +23,22 @@ from datakit.core.registry import Registry
 if TYPE_CHECKING:
     from train.config import Arm
 
-__all__ = ["ADAPTERS", "Adapter", "Default", "adapter_named"]
+__all__ = ["ADAPTERS", "PEFT", "Adapter", "Default", "adapter_named", "adapter_options", "is_known"]
 
-ADAPTERS = Registry("train.adapters", {"full": "train.adapters.full:Full", "lora": "train.adapters.lora:Lora"})
+ADAPTERS = Registry(
+    "train.adapters",
+    {
+        "direft": "train.adapters.direft:DirectReft",
+        "dora": "train.adapters.dora:Dora",
+        "full": "train.adapters.full:Full",
+        "lora": "train.adapters.lora:Lora",
+        "loreft": "train.adapters.loreft:LowRankReft",
+        "osf": "train.adapters.osf:Osf",
+        "qlora": "train.adapters.qlora:Qlora",
+        "rslora": "train.adapters.rslora:RsLora",
+    },
+)
+PEFT = "peft:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,10 @@ class Default:
 
 class Adapter(Protocol):
     """A kind of adapter.
+
+    It may have more: ``options``, its settings under the arm's ``options`` as ``defaults`` are (None takes any, and
+    without it there are none); ``float32`` to have the frozen base in float32 whatever the precision; and
+    ``load(folder, dtype)`` where the base is loaded in another way.
 
     Attributes:
         defaults: Its settings with their defaults; a setting that is not here is refused.
@@ -54,7 +73,22 @@ class Adapter(Protocol):
         ...
 
 
+def is_known(name: str) -> bool:
+    """Whether an adapter may have that name; which tuners PEFT has is looked at when one is made."""
+    return name in ADAPTERS.names() or (name.startswith(PEFT) and name != PEFT)
+
+
 def adapter_named(name: str) -> Adapter:
     """The adapter of that name."""
+    if name.startswith(PEFT):
+        from train.adapters.tuner import Tuner
+
+        return Tuner(name.removeprefix(PEFT))
     adapter: Adapter = ADAPTERS.load(name)()
     return adapter
+
+
+def adapter_options(adapter: Adapter) -> Mapping[str, Default] | None:
+    """Its options with their defaults; None where any are taken."""
+    options: Mapping[str, Default] | None = getattr(adapter, "options", {})
+    return options

@@ -49,6 +49,7 @@ LENGTH = frozenset(
         "batch_size",
         "accumulate",
         "max_length",
+        "max_truncated",
         "replay",
         "track",
         "turns",

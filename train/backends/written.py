@@ -12,10 +12,10 @@ from typing import Any
 
 from datakit.core.checkpoint import load_model
 from datakit.core.errors import ModelError
+from train.checks.vocabulary import check_vocabulary
 from train.data import batches
 from train.errors import TrainError
 from train.objectives import Objective, Referring, parts, validation_rows
-from train.preflight import check_vocabulary
 from train.prepare import Prepared
 
 __all__ = ["Written", "examine", "versions_of"]

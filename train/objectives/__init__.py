@@ -98,7 +98,7 @@ class Loss:
 
 
 class Objective(Protocol):
-    """A kind of objective.
+    """A kind of objective. It may have ``starts_at``: what the loss per row must be before the first step.
 
     Attributes:
         architecture: What is loaded: a ``causal`` language model, a ``masked`` one, or a ``reward`` model.

@@ -9,6 +9,7 @@ the first step and kept with the rows, so that no second model is in memory. At 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -39,6 +40,7 @@ class Dpo:
     answers: ClassVar[bool] = True
     rows: ClassVar[Literal["tokens", "pairs", "masked"]] = "pairs"
     options: ClassVar[Mapping[str, Any]] = {"beta": 0.1}
+    starts_at: ClassVar[float] = math.log(2)
 
     def __init__(self, beta: float = 0.1) -> None:
         self._beta = beta

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from datakit.core.adapters import switched_off
 from train.losses import logits_at
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class AdapterOff:
         """Logits with the adapter switched off."""
         import torch
 
-        with torch.no_grad(), _evaluating(model), model.disable_adapter():
+        with torch.no_grad(), _evaluating(model), switched_off(model):
             return logits_at(model, batch)
 
 
@@ -59,9 +60,9 @@ class Frozen:
 
 
 def has_switch(model: Any) -> bool:
-    """Whether the model's adapter can be switched off so that the base is left, as PEFT's low-rank ones can."""
+    """Whether the adapter can be switched off so that the base is left: low-rank ones of PEFT, our interventions."""
     kind = type(getattr(model, "base_model", None)).__name__
-    return hasattr(model, "disable_adapter") and kind == "LoraModel"
+    return hasattr(model, "reft") or (hasattr(model, "disable_adapter") and kind == "LoraModel")
 
 
 @contextlib.contextmanager

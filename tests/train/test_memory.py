@@ -1,0 +1,105 @@
+"""What a batch will keep is told from two single rows; parts are counted; advice makes it fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from train import Arm, estimate
+from train.adapters import adapter_named
+from train.masking import Row
+from train.memory import Kept, Shape, _saved, kept_by, largest, memory_of
+from train.objectives.sft import Sft
+
+
+def row(length, answer):
+    import numpy as np
+
+    ids = np.arange(length, dtype=np.int32) % 200
+    return Row(str(length), ids, np.arange(length) >= length - answer)
+
+
+class Whole(Sft):
+    """A batch handed over as if it were one row."""
+
+    def collate(self, rows, *, pad):
+        return super().collate(rows[0], pad=pad)
+
+
+def adapted(name, model, **settings):
+    arm = Arm(adapter=name, **settings)
+    return adapter_named(name).apply(model, arm).train()
+
+
+@pytest.mark.parametrize("name", ["full", "lora", "loreft"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_batch_keeps_what_two_rows_foretell(name, attention, model):
+    model.set_attn_implementation(attention)
+    tuned = adapted(name, model)
+    kept = kept_by(tuned, Sft(), [row(16, 4), row(30, 6), row(48, 12)], pad=0)
+    assert (kept.per_square > 1) == (attention == "eager")
+    rows = [row(64, 16), row(64, 16), row(64, 16)]
+    activations, logits = _saved(tuned, Whole(), rows, 0)
+    assert kept.activations(Shape(3, 64, 48)) == pytest.approx(activations, rel=0.1)
+    assert kept.per_logit * 48 == pytest.approx(logits, rel=0.02)
+    assert logits >= 48 * 260 * 4
+
+
+def test_looking_changes_nothing(model):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    kept_by(model.train(), Sft(), [row(16, 4), row(30, 6)], pad=0)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(value.grad is None for value in model.parameters())
+
+
+def test_weights_gradients_and_moments_are_counted(model, make_model):
+    count = sum(value.numel() for value in model.parameters())
+    shape, kept = Shape(2, 10, 4), Kept(100.0, 0.0, 10.0)
+    full = memory_of(adapted("full", model), kept, shape)
+    assert (full.gradients, full.optimizer) == (4 * count, 8 * count)
+    assert 4 * count <= full.weights <= 4 * count + 1000  # buffers
+    lora = memory_of(adapted("lora", make_model(), rank=2), kept, shape)
+    trained = 2 * sum(sum(part.weight.shape) for part in _targets(make_model()))
+    assert (lora.gradients, lora.optimizer) == (4 * trained, 8 * trained)
+    assert full.activations == lora.activations == 2 * 10 * 100
+    assert full.logits == 4 * (10 + 260 * 4)
+
+
+def _targets(model):
+    return [part for name, part in model.named_modules() if name.endswith("proj")]
+
+
+def test_the_largest_batch_is_not_always_that_of_most_rows():
+    kept = Kept(10.0, 1.0, 1000.0)
+    assert largest([Shape(8, 10, 8), Shape(1, 80, 2), Shape(2, 20, 4)], kept) == Shape(8, 10, 8)
+    assert largest([Shape(8, 10, 8), Shape(1, 150, 2)], kept) == Shape(1, 150, 2)
+
+
+def test_an_arm_that_fits_and_one_that_does_not(model_folder, dataset, monkeypatch):
+    arm = Arm(adapter="full", steps=2, batch_size=8)
+    found = estimate(arm, model=model_folder, data=dataset())
+    assert found.fits
+    assert found.advice == ()
+    assert found.memory.shape.rows <= 8
+    monkeypatch.setattr("train.estimating.available", lambda device: found.memory.peak - 1)
+    tight = estimate(arm, model=model_folder, data=dataset())
+    assert not tight.fits
+    assert tight.advice[0].startswith("batch_size ")
+    assert tight.advice[0].endswith("(the same training)")
+    size = int(tight.advice[0].split()[1])
+    assert estimate(arm.model_copy(update={"batch_size": size}), model=model_folder, data=dataset()).fits
+    monkeypatch.setattr("train.estimating.available", lambda device: 1000)
+    hopeless = estimate(arm, model=model_folder, data=dataset())
+    assert hopeless.advice == (
+        "adapter lora: no gradients and moments of the model's own weights",
+        "a smaller model, or a machine with more memory",
+    )
+
+
+def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
+    data = dataset([("q" * size, "a" * 9) for size in (5, 20, 40, 60)] * 4)
+    peaks = [
+        estimate(Arm(adapter=name, steps=1, batch_size=size), model=model_folder, data=data).memory.peak
+        for name, size in (("full", 16), ("full", 2), ("loreft", 2))
+    ]
+    assert peaks == sorted(peaks, reverse=True)

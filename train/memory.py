@@ -1,0 +1,209 @@
+"""How much memory a training will take, before it runs: the parts of its peak.
+
+    peak = weights + optimizer + most of (activations left + logits + gradients so far) in a backward pass + workspace
+
+Weights, gradients and AdamW's two moments are counted. What a forward pass keeps for its backward pass is measured: two
+single rows go through the very model and loss, and every tensor that autograd saves is added up, which gives bytes per
+token, per token squared (attention that is written out) and per logit; they are scaled to the largest batch. It holds
+for any adapter, objective and attention, on a CPU as on a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from train.adapters.interventions import shown_prompts
+from train.objectives import Objective
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Kept", "Memory", "Shape", "available", "kept_by", "largest", "memory_of"]
+
+_CALIBRATED = 512  # tokens of the longest row that is looked at
+_MOMENTS = 2  # AdamW keeps two numbers per trained parameter, in float32
+_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A batch.
+
+    Attributes:
+        rows: Rows.
+        length: Tokens of the longest; the others are padded to it.
+        logits: Tokens whose logits are computed.
+    """
+
+    rows: int
+    length: int
+    logits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a forward pass keeps for the backward pass, in bytes.
+
+    Attributes:
+        per_token: For every token.
+        per_square: For every row, times its length squared.
+        per_logit: For every token whose logits are computed.
+    """
+
+    per_token: float
+    per_square: float
+    per_logit: float
+
+    def activations(self, shape: Shape) -> float:
+        """Of a batch, without what belongs to logits."""
+        return shape.rows * (self.per_token * shape.length + self.per_square * shape.length**2)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a training at its peak, above what the process takes before the model is loaded.
+
+    Attributes:
+        weights: Of the model and the adapter.
+        gradients: Of what is trained, all at once.
+        optimizer: Its moments.
+        activations: Kept for the backward pass, of the largest batch.
+        logits: Logits, their probabilities and their gradients.
+        workspace: What a layer needs while it is computed.
+        overlap: What of activations and gradients is never there at the same time; below 0 on the CPU, where the room
+            of a pass that is over stays with the process.
+        shape: The largest batch.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    workspace: int
+    overlap: int
+    shape: Shape
+
+    @property
+    def peak(self) -> int:
+        """Bytes at most."""
+        parts = self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.workspace
+        return parts - self.overlap
+
+
+def kept_by(model: Any, objective: Objective, rows: Sequence[Any], *, pad: int) -> Kept:
+    """Measures what autograd saves, on two rows of different lengths where there are some; the model is not changed.
+
+    Args:
+        model: As it is trained, in training mode.
+        objective: Its loss.
+        rows: Training rows.
+        pad: Token id to pad with.
+    """
+    short = sorted((row for row in rows if len(row) <= _CALIBRATED), key=len) or [min(rows, key=len)]
+    first, last = short[len(short) // 2], short[-1]
+    one, logits = _saved(model, objective, first, pad)
+    per_logit = logits / max(1, _logit_count(first))
+    if len(last) == len(first):
+        return Kept(one / len(first), 0.0, per_logit)
+    other, _ = _saved(model, objective, last, pad)
+    a, b = one / len(first), other / len(last)
+    square = max(0.0, (b - a) / (len(last) - len(first)))
+    return Kept(b - square * len(last), square, per_logit)
+
+
+def _saved(model: Any, objective: Objective, row: Any, pad: int) -> tuple[int, int]:
+    """Bytes that the pass over one row keeps: activations, and what has a number for every token of the vocabulary."""
+    import torch
+
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    known = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *model.buffers())}
+    found: dict[int, tuple[int, bool]] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            found[storage.data_ptr()] = (storage.nbytes(), tensor.ndim > 0 and tensor.shape[-1] == vocabulary)
+        return tensor
+
+    batch = objective.collate([row], pad=pad).to(model.device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), shown_prompts(model, batch):
+        loss = objective.loss(model, batch)
+    if loss.logits is not None:
+        storage = loss.logits.untyped_storage()
+        found[storage.data_ptr()] = (storage.nbytes(), True)
+    sizes = list(found.values())
+    return sum(size for size, wide in sizes if not wide), sum(size for size, wide in sizes if wide)
+
+
+def _logit_count(row: Any) -> int:
+    return int(row.trained_tokens)
+
+
+def memory_of(model: Any, kept: Kept, shape: Shape) -> Memory:
+    """The parts of the peak.
+
+    Args:
+        model: As it is trained.
+        kept: From :func:`kept_by`.
+        shape: The largest batch, from :func:`largest`.
+    """
+    parameters = list(dict.fromkeys(model.parameters()))
+    held = [*parameters, *model.buffers()]
+    weights = sum(value.numel() * value.element_size() for value in held)
+    trained = sum(value.numel() for value in parameters if value.requires_grad)
+    gradients = trained * _BYTES
+    head = (model.get_output_embeddings() or model.get_input_embeddings()).weight
+    vocabulary, size = head.shape
+    activations = int(kept.activations(shape))
+    # While the loss goes back its logits have a gradient beside what was kept of them.
+    logits = int(shape.logits * (kept.per_logit + vocabulary * _BYTES))
+    widest = max(_widths(model), default=size)
+    workspace = 3 * shape.rows * shape.length * widest * _BYTES
+    # Gradients come as activations go. A GPU's allocator gives the room of the one to the other; on the CPU what is
+    # freed stays with the process in pieces: a second step takes the room of a pass anew, which gradients then fill.
+    first = int(head.numel() * _BYTES) if head.requires_grad else 0
+    together = max(activations + max(logits, first), gradients)
+    parts = gradients + activations + logits
+    if head.device.type == "cpu":
+        passing = activations + logits + workspace
+        overlap = -max(0, passing - gradients)
+    else:
+        overlap = parts - together
+    return Memory(weights, gradients, trained * _MOMENTS * _BYTES, activations, logits, workspace, overlap, shape)
+
+
+def _widths(model: Any) -> Iterable[int]:
+    import torch
+
+    head = model.get_output_embeddings()
+    for part in model.modules():
+        if isinstance(part, torch.nn.Linear) and part is not head:
+            yield max(part.in_features, part.out_features)
+
+
+def largest(shapes: Iterable[Shape], kept: Kept) -> Shape:
+    """The batch that takes most."""
+    return max(shapes, key=lambda shape: kept.activations(shape) + kept.per_logit * shape.logits)
+
+
+def available(device: str) -> int:
+    """Bytes that are free on a device now."""
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    lines = _meminfo()
+    return lines.get("MemAvailable", os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _meminfo() -> Mapping[str, int]:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
+            pairs = (line.split(":") for line in lines)
+            return {name: int(rest.split()[0]) * 1024 for name, rest in pairs}
+    except OSError:
+        return {}
