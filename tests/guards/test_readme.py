@@ -78,3 +78,31 @@ def test_the_library_calls_exist() -> None:
 
     for name in re.findall(r"datakit\.(\w+)\(", block("python", "import datakit\n\ntable")):
         assert callable(getattr(datakit, name))
+
+
+def test_the_backend_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datakit.core.example import Example, Message, to_table
+    from datakit.core.storage import write_table
+    from datakit.pocket import model_path
+    from train import Arm, fit
+    from train.backends import BACKENDS
+
+    module = types.ModuleType("my_package_nudge")
+    exec(block("python", "class Nudge"), module.__dict__)
+    monkeypatch.setitem(sys.modules, "my_package_nudge", module)
+    monkeypatch.setitem(BACKENDS.builtin, "nudge", "my_package_nudge:Nudge")
+    turns = (Message("user", "The clock was"), Message("assistant", "bright."))
+    write_table(tmp_path / "rows.parquet", to_table([Example("1", "1", "t", "t:1", messages=turns)]))
+    result = fit(
+        Arm(backend="nudge", steps=1), model=model_path(), data=tmp_path / "rows.parquet", output=tmp_path / "out"
+    )
+    assert (result.folder / "adapter_model.safetensors").is_file()
+
+
+def test_the_arms_are_arms() -> None:
+    from ruamel.yaml import YAML
+
+    from train import Arm
+
+    arms = YAML(typ="safe").load(block("yaml", "save_every: 50"))["arms"]
+    assert [Arm.model_validate(arm).objective for arm in arms.values()] == ["sft", "sft", "dpo", "sft", "sft"]
