@@ -286,5 +286,6 @@ def _refuse_ignored(name: str, given: Mapping[str, Any]) -> None:
     own = (*adapter_named(given.get("adapter", "lora")).defaults, "options") if backend.loads else ()
     known = LENGTH | backend.follows | {*own}
     fields = Arm.model_fields
-    if ignored := [key for key in given if key in fields and key not in known and given[key] != fields[key].default]:
+    defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items()}
+    if ignored := [key for key in given if key in fields and key not in known and given[key] != defaults[key]]:
         raise ValueError(f"{ignored[0]}: backend '{name}' does not follow this setting")

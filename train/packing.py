@@ -152,6 +152,11 @@ def _few(rows: Sequence[Row]) -> list[Row]:
     return chosen if len(chosen) > 1 else chosen * 2
 
 
+def _has_virtual_tokens(model: Any) -> bool:
+    """Whether an adapter puts tokens of its own before every row, as PEFT's prompt tuning does."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
 def chosen_attention(
     wanted: bool | str, model: Any, rows: Sequence[Any], *, objective: Any, adapter: Any
 ) -> tuple[DocumentAttention | None, str]:
@@ -173,7 +178,7 @@ def chosen_attention(
     attention = DocumentAttention(model)
     if objective.rows != "tokens" or not isinstance(objective.collate(rows[:1], pad=0), Batch):
         why = "the objective's rows are not single sequences"
-    elif not getattr(adapter, "packs", True):
+    elif not getattr(adapter, "packs", True) or _has_virtual_tokens(model):
         why = "the adapter looks at places of a row"
     elif not attends_by_document(model):
         why = "the model's attention cannot be chosen"

@@ -106,7 +106,7 @@ class Finder:
 
     def _pattern_spans(self, texts: Sequence[str]) -> list[list[Span]]:
         if not self._stock:
-            return self._patterns.many(texts)
+            return self._settled(texts, self._patterns.many(texts))
         left, open_ = list(texts), list(range(len(texts)))
         found: list[list[Span]] = [[] for _ in texts]
         while open_:
@@ -121,6 +121,21 @@ class Finder:
             open_ = again
         return [sorted(spans, key=lambda span: span.start) for spans in found]
 
+    def _settled(self, texts: Sequence[str], found: list[list[Span]]) -> list[list[Span]]:
+        """Adds what comes to light once the findings are tags: a context word may then stand near to a number."""
+        open_ = [number for number, spans in enumerate(found) if spans]
+        while open_:
+            tagged = [_tagged(texts[number], found[number]) for number in open_]
+            again = []
+            for number, (_, pieces), spans in zip(
+                open_, tagged, self._patterns.many([text for text, _ in tagged]), strict=True
+            ):
+                if new := [moved for span in spans if (moved := _moved(span, pieces)) is not None]:
+                    found[number] = sorted([*found[number], *new], key=lambda span: span.start)
+                    again.append(number)
+            open_ = again
+        return found
+
     def _admitted(self, texts: Sequence[str]) -> list[list[Span]]:
         kinds, least = self._kinds, self.min_score
         return [
@@ -130,6 +145,29 @@ class Finder:
 
     def _names(self, engine: Any, texts: Sequence[str]) -> list[list[Span]]:
         return [[span for span in spans if span.score >= self.min_score] for spans in engine(texts)]
+
+
+def _tagged(text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int, int]]]:
+    """The text with a tag for each finding; and of every piece in between its start, its end, and its old start."""
+    parts: list[str] = []
+    pieces: list[tuple[int, int, int]] = []
+    length = old = 0
+    for start, end, tag in [
+        *((span.start, span.end, f"<{span.entity}>") for span in spans),
+        (len(text), len(text), ""),
+    ]:
+        pieces.append((length, length + start - old, old))
+        parts += [text[old:start], tag]
+        length, old = length + start - old + len(tag), end
+    return "".join(parts), pieces
+
+
+def _moved(span: Span, pieces: Sequence[tuple[int, int, int]]) -> Span | None:
+    """A finding in the tagged text where it stood before; None where it reaches into a tag."""
+    for start, end, old in pieces:
+        if start <= span.start and span.end <= end:
+            return Span(span.entity, span.start - start + old, span.end - start + old, span.score)
+    return None
 
 
 def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:

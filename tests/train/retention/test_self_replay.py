@@ -8,7 +8,7 @@ from train import Arm, TrainError, fit
 from train.retention import self_replay
 from train.retention.self_replay import with_own_texts
 
-ARM = Arm(replay={"from": "self", "rows": 5, "share": 0.4}, steps=2, batch_size=4, max_length=40)
+ARM = Arm(max_truncated=0.5, replay={"from": "self", "rows": 5, "share": 0.4}, steps=2, batch_size=4, max_length=40)
 
 
 @pytest.fixture(autouse=True)
