@@ -21,8 +21,8 @@ from datakit.experiment.models import resolve_model
 from datakit.experiment.recipe import read_recipe
 from train import fit
 
-RATES = (1e-3, 2e-3, 4e-3)
-STEPS = (150, 225)
+RATES = (1e-3, 2e-3, 5e-3)
+STEPS = (75, 150)
 SEEDS = (101, 102)  # not those of the demo
 
 
