@@ -115,7 +115,7 @@ def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, sto
     set_stop_tokens(model, stops)
     with _stored_as(model, dtype if adapter.trains_base else None), no_progress_bars(), system_errors():
         adapter.save(model, folder)
-    if stops:
+    if stops and model.can_generate():  # a reward model says nothing
         check_stops(model.generation_config, stops)
     if adapter.trains_base and model.can_generate():
         check_saved_vocabulary(model, folder)

@@ -22,7 +22,8 @@ data:
     - split: {{validation: 0.2, test: 0.2}}
 model: pocket
 arms:
-  dpo: {{objective: dpo, adapter: full, learning_rate: 1e-5, steps: 4, batch_size: 8, max_length: 96, max_truncated: 1.0}}
+  dpo: {{objective: dpo, adapter: full, learning_rate: 1e-5, steps: 4, batch_size: 8, max_length: 96,
+        max_truncated: 1.0}}
 evaluate: {{task: null, suite: pocket, limit: 2}}
 """
 

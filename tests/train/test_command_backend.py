@@ -235,7 +235,8 @@ def test_an_interrupt_ends_the_program(program, model_folder, dataset, tmp_path)
     """Ctrl-C at ours must not leave a training running on somebody's GPU."""
     run = program("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
     ours = (
-        "import pathlib, train\n"
+        "import pathlib, signal, train\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job of a shell ignores it
         f"arm = train.Arm(adapter='full', backend={{'command': {{'run': {run!r}}}}}, steps=1)\n"
         f"train.fit(arm, model={str(model_folder)!r}, data=pathlib.Path({str(dataset())!r}),"
         f" output=pathlib.Path({str(tmp_path / 'out')!r}))\n"
