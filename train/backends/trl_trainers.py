@@ -14,6 +14,7 @@ from train.backends import Job
 from train.backends.rewards import checked_reward, load_reward
 from train.data import read_files
 from train.errors import TrainError
+from train.loop import peak
 from train.schedules import rate_factor, warmup_steps
 
 __all__ = ["Made", "make_trainer"]
@@ -37,7 +38,7 @@ class Made:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        return _peak(self.job) * _factor(self.job, step)
+        return peak(self.job.arm) * _factor(self.job, step)
 
     def weight(self, step: int) -> float:
         """What the loss of a step is weighted with in a mean over steps."""
@@ -91,7 +92,7 @@ def make_trainer(job: Job, kind: str) -> Made:
             for name, values in parameters.items()
             if values
         ],
-        lr=_peak(job),
+        lr=peak(job.arm),
         fused=True,
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(job, step))
@@ -105,12 +106,6 @@ def make_trainer(job: Job, kind: str) -> Made:
         trainer, steps = _online(job, kind, rows, beside), []
     trainer.remove_callback(PrinterCallback)
     return Made(trainer, model, job, steps)
-
-
-def _peak(job: Job) -> float:
-    if isinstance(job.arm.learning_rate, list):
-        raise TypeError("a grid cannot be trained")
-    return job.arm.learning_rate
 
 
 def _factor(job: Job, step: int) -> float:
@@ -137,7 +132,7 @@ def _config(made: type[Any], job: Job, **own: Any) -> Any:
         "max_steps": job.steps,
         "per_device_train_batch_size": arm.batch_size,
         "gradient_accumulation_steps": arm.accumulate,
-        "learning_rate": _peak(job),
+        "learning_rate": peak(job.arm),
         "max_grad_norm": arm.clip or 0.0,
         "logging_strategy": "steps",
         "logging_steps": 1,
