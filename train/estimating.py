@@ -17,6 +17,7 @@ from train.loop import computing
 from train.memory import Kept, Memory, Shape, available, kept_by, largest, memory_of
 from train.objectives import objective_of
 from train.prepare import prepare
+from train.retention.self_replay import with_own_texts
 
 __all__ = ["Estimate", "estimate"]
 
@@ -73,6 +74,8 @@ def estimate(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     free = available(device)
+    chat = chat or ChatSettings()
+    replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
     ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
     objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
     with torch.random.fork_rng():

@@ -103,3 +103,9 @@ def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
         for name, size in (("full", 16), ("full", 2), ("loreft", 2))
     ]
     assert peaks == sorted(peaks, reverse=True)
+
+
+def test_own_texts_are_made_before_they_are_measured(model_folder, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAKIT_CACHE", str(tmp_path / "cache"))
+    arm = Arm(adapter="full", steps=1, replay={"from": "self", "share": 0.5, "rows": 2})
+    assert estimate(arm, model=model_folder, data=dataset()).fits
