@@ -49,9 +49,9 @@ def child(kind: str, case: dict[str, Any], model: str, data: str) -> None:
     import train
 
     arm = arm_of(case)
+    train.prepare(arm, model=model, data=Path(data))
     if kind == "measure":
         with tempfile.TemporaryDirectory() as name:
-            train.prepare(arm, model=model, data=Path(data))
             Path("/proc/self/clear_refs").write_text("5")
             before = memory("VmRSS")
             course: list[tuple[str, int, int]] = []
