@@ -231,4 +231,4 @@ def test_a_probe_is_refused_where_nobody_would_call_it(model_folder, dataset, tm
 def test_the_log_tells_the_events(model_folder, dataset, tmp_path):
     fit(Arm(backend="mock", **SHORT), model=model_folder, data=dataset(), output=tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["preflight", "started", "validated", "finished"]
+    assert [line["event"] for line in lines] == ["preflight", *["checked"] * 3, "started", "validated", "finished"]
