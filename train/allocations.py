@@ -1,6 +1,6 @@
 """What a training asks of the allocator: one pass forward and back recorded, block by block, and scaled to any batch.
 
-Three short batches go through: a row, the same row twice, a row of another length. A block that is as large in the
+Three short batches go through: some rows, twice as many, some of another length. A block that is as large in the
 first two is a weight's (a gradient, a copy of it in another type); one that grows belongs to tokens, or to logits where
 its growth divides by the vocabulary, or to pairs of tokens where the third batch says so.
 """
@@ -101,7 +101,7 @@ def recorded(forward: Callable[[], Any], backward: Callable[[Any], None], size: 
             pass
         backward(loss)
         del loss
-    tree = list(seen.profiler.kineto_results.experimental_event_tree())  # type: ignore[union-attr]
+    tree = list(seen.profiler.kineto_results.experimental_event_tree())
     events, turn = [], 0
     while tree:
         event = tree.pop()

@@ -12,6 +12,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import load_model, stored_dtype
 from train.adapters import adapter_named
 from train.allocations import Pass, Size, room
+from train.chunks import worth_chunking
 from train.data import PASS_OVERHEAD, cut
 from train.loading import computes_in_bfloat16, load_to_train, stream_of
 from train.loop import Training, computing, recompute
@@ -30,7 +31,8 @@ __all__ = ["Estimate", "estimate"]
 
 _STEPS = 500  # of an epoch that are looked at for the largest batch
 _BATCHES = 8  # of a step that are played
-_PIECE = 1 << 20  # numbers
+_PIECE = 1 << 20  # numbers that are read at a time
+_CHUNK = 1 << 24  # logits at once where they are computed in chunks (train/chunks.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,10 @@ def estimate(
         training = _training(arm, ready, loaded, seed)
         rows = ready.train.rows
         looked = _look(training, rows, free)
-        shapes = list(_steps(training, rows))
+        shapes = list(_steps(training))
     shape = largest((shape for step in shapes for shape in step), looked.kept)
     course = [shapes[0], *[step for step in shapes if shape in step][:1] * 2]
-    copies = held_by(training.terms, loaded)
+    copies = held_by([*training.terms, *training.rehearsals], loaded)
     memory = replace(looked.memory(shape, course), copies=copies, code=code)
     if memory.peak <= free:
         return Estimate(memory, device, free, ())
@@ -114,12 +116,22 @@ def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
         return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
 
     attention, _ = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
-    terms = retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad)
+    terms, rehearsals = retention_terms(arm, model, load=start, general=ready.general.rows, seed=seed)
     if arm.checkpointing:
         recompute(model)
     stream = stream_of(arm, objective, ready, seed)
     return Training(
-        model, objective, stream, (), arm, steps=1, pad=ready.pad, terms=terms, bfloat16=bfloat16, attention=attention
+        model,
+        objective,
+        stream,
+        (),
+        arm,
+        steps=1,
+        pad=ready.pad,
+        terms=terms,
+        rehearsals=rehearsals,
+        bfloat16=bfloat16,
+        attention=attention,
     )
 
 
@@ -129,7 +141,8 @@ def _beside_weights(model: Any, before: int) -> int:
     for value in held.values():
         for piece in value.detach().reshape(-1).split(_PIECE):
             piece.sum()
-    return max(0, resident() - before - sum(value.untyped_storage().nbytes() for value in held.values()))
+    weights: int = sum(value.untyped_storage().nbytes() for value in held.values())
+    return max(0, resident() - before - weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +176,15 @@ def _look(training: Training, rows: Sequence[Any], free: int) -> _Looked:
     return _Looked(model, kept, recorded_pass(training, rows) if records else None)
 
 
-def _steps(training: Training, rows: Sequence[Any]) -> Iterator[list[Shape]]:
+def _steps(training: Training) -> Iterator[list[Shape]]:
     """The batches of the first steps."""
     stream, arm = training.stream, training.arm
     for step in itertools.islice(stream, min(stream.steps_per_epoch, _STEPS)):
         if training.attention is not None:
             lengths = [len(row) for row in step]
             bins = best_fit(lengths, capacity=arm.batch_tokens or sum(lengths), rows=arm.batch_size)
-            yield [Shape(1, sum(lengths[at] for at in bin), sum(step[at].trained_tokens for at in bin)) for bin in bins]
+            parts = [[step[at] for at in bin] for bin in bins]
+            yield [Shape(1, sum(map(len, part)), _logits(training, part)) for part in parts]
             continue
         order = sorted(step, key=len)
         sizes = cut(
@@ -178,9 +192,16 @@ def _steps(training: Training, rows: Sequence[Any]) -> Iterator[list[Shape]]:
         )
         ends = itertools.accumulate(sizes)
         parts = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        yield [
-            Shape(len(part), max(width(row) for row in part), sum(row.trained_tokens for row in part)) for part in parts
-        ]
+        yield [Shape(len(part), max(map(width, part)), _logits(training, part)) for part in parts]
+
+
+def _logits(training: Training, rows: Sequence[Any]) -> int:
+    """Tokens whose logits are there at once: all that are trained, or a chunk of them."""
+    count: int = sum(row.trained_tokens for row in rows)
+    head = training.model.get_output_embeddings()
+    if training.objective.rows != "tokens" or not worth_chunking(head, count):
+        return count
+    return max(1, _CHUNK // int(head.weight.shape[0]))
 
 
 def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Memory, free: int) -> Iterator[str]:
@@ -206,9 +227,9 @@ def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Me
         if (peak := told(least, _look(training, rows, free))) <= free:
             yield f"checkpointing: true and the smallest batch (about {_gib(peak)})"
     if arm.adapter == "full":
-        less = memory.gradients + memory.optimizer
-        yield f"adapter lora: no gradients and moments of the model's own weights, about {_gib(less)} less"
-    yield f"a smaller model, or a machine with {_gib(told(least) - free)} more"
+        saved = memory.gradients + memory.optimizer
+        yield f"adapter lora: no gradients and moments of the model's own weights, about {_gib(saved)} less"
+    yield f"a smaller model, or a machine with {_gib(max(0, told(least) - free))} more"
 
 
 def _smaller(training: Training, shape: Shape, rows: Sequence[Any]) -> Iterator[tuple[str, Shape]]:
