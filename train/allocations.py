@@ -201,14 +201,13 @@ def spread_of(found: Pass, size: Size, grown: int) -> float:
     Args:
         found: The pass.
         size: Of the batch that went forward.
-        grown: Bytes that the process had at most, above those before.
+        grown: Bytes that the process has behind it, above those before.
     """
     heap = _Heap(1.0)
     sizes = [block.bytes(size) for block in found.blocks]
     for at in found.course[: found.forward]:
         heap.change(sizes[abs(at) - 1] * (1 if at > 0 else -1), stays=False)
-    held = heap.most
-    return min(_MOST, max(1.0, (grown - (heap.peak - held)) / held)) if held else 1.0
+    return min(_MOST, max(1.0, (grown - heap.mapped) / heap.most)) if heap.most else 1.0
 
 
 class _Heap:
@@ -216,16 +215,16 @@ class _Heap:
 
     def __init__(self, spread: float) -> None:
         self._spread = spread
-        self._passing = self._staying = self._mapped = 0
-        self.most = self.peak = 0
+        self._passing = self._staying = 0
+        self.mapped = self.most = self.peak = 0
 
     def change(self, count: int, *, stays: bool) -> None:
         """A block that came, or went where the count is negative."""
         if abs(count) >= _MAPPED:
-            self._mapped += count
+            self.mapped += count
         elif stays:
             self._staying += count
         else:
             self._passing += count
         self.most = max(self.most, int(self._staying + self._spread * self._passing))
-        self.peak = max(self.peak, self.most + self._mapped)
+        self.peak = max(self.peak, self.most + self.mapped)

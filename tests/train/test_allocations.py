@@ -112,6 +112,9 @@ def test_the_spread_is_what_a_forward_pass_took():
     assert spread_of(found, Size(2, 4, 1), 6 * MB) == 1.5
     assert spread_of(found, Size(2, 4, 1), 600 * MB) == 3.0
     assert spread_of(found, Size(2, 4, 1), 0) == 1.0
+    # 40 MB are mapped and gone again when the pass is through: they are no room that the heap took.
+    wide = Pass((Block(0, per_token=MB), Block(40 * MB)), (1, 2, -2), 3)
+    assert spread_of(wide, Size(2, 4, 1), 4 * MB) == 2.0
 
 
 @pytest.mark.parametrize(
