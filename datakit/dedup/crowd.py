@@ -15,7 +15,7 @@ import numpy as np
 
 from datakit.dedup.candidates import CANDIDATES, COMPARED
 from datakit.dedup.compiled import best_kept, common, differ, least_common
-from datakit.text.jit import jit
+from datakit.core.jit import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

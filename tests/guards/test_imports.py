@@ -24,7 +24,7 @@ HEAVY = {
     "trl",
 }
 # Classes of lm-eval are derived from here, numba decorates kernels; whoever needs these imports them in a function.
-KERNELS = {"datakit.text.jit", "datakit.text.compiled", "datakit.dedup.compiled", "datakit.dedup.crowd"}
+KERNELS = {"datakit.core.jit", "datakit.text.compiled", "datakit.dedup.compiled", "datakit.dedup.crowd"}
 DERIVED = {
     *(f"evalkit.models.{name}" for name in ("hf", "masked", "mock", "resuming")),
     "datakit.core.reft",
