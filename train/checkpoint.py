@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datakit.core.checkpoint import no_progress_bars
 from datakit.core.storage import atomic_directory, write_json, write_text
@@ -19,6 +19,9 @@ from train.errors import TrainError
 from train.journal import Journal
 from train.manifest import FORMAT, Facts, card, manifest
 from train.preflight import check_stops
+
+if TYPE_CHECKING:
+    from train.plan import Plan
 
 __all__ = [
     "MANIFEST",
@@ -62,43 +65,28 @@ def check_output(output: Path) -> None:
         )
 
 
-def save(
-    model: Any,
-    adapter: Adapter,
-    *,
-    base: Path,
-    output: Path,
-    log: Path,
-    facts: Facts,
-    journal: Journal,
-    dtype: Any,
-    checkpoints: Path,
-) -> None:
+def save(model: Any, plan: Plan, *, facts: Facts, journal: Journal, checkpoints: Path) -> None:
     """Writes weights, tokenizer, manifest, model card and log; the folder appears whole or not at all.
 
     Args:
         model: Trained.
-        adapter: Writes the weights.
-        base: Folder of the model it came from.
-        output: Where the folder shall stand.
-        log: The log written while training; it moves into the folder.
+        plan: Says where, and how weights are written; the log moves into the folder.
         facts: For the manifest.
         journal: For the manifest.
-        dtype: Of the saved weights of a full model: that of the base, so that both are compared alike.
         checkpoints: Folder of the states kept on the way, if any; it moves into the folder.
     """
     import torch
 
-    with atomic_directory(output) as folder:
-        write_weights(model, adapter, base=base, folder=folder, stops=facts.stop_tokens, dtype=dtype)
+    with atomic_directory(plan.output) as folder:
+        plan.write(model, folder)
         if checkpoints.is_dir():
             checkpoints.rename(folder / CHECKPOINTS)
         peak = torch.cuda.max_memory_allocated() if model.device.type == "cuda" else None
         content = manifest(facts, journal, folder=folder, peak_memory=peak)
         write_json(folder / MANIFEST, content, format=FORMAT)
         write_text(folder / "README.md", card(facts, content))
-        shutil.copyfile(log, folder / "log.jsonl")
-    log.unlink()
+        shutil.copyfile(plan.log, folder / "log.jsonl")
+    plan.log.unlink()
 
 
 def write_weights(model: Any, adapter: Adapter, *, base: Path, folder: Path, stops: list[int], dtype: Any) -> None:

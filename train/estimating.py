@@ -14,9 +14,10 @@ from train.config import Arm
 from train.data import PASS_OVERHEAD, Stream, cut
 from train.loading import computes_in_bfloat16, load_to_train, stream_of
 from train.loop import computing
-from train.memory import Kept, Memory, Shape, available, kept_by, largest, memory_of
+from train.memory import Kept, Memory, Shape, available, kept_by, largest, memory_of, width
 from train.objectives import objective_of
 from train.prepare import prepare
+from train.retention.self_replay import with_own_texts
 
 __all__ = ["Estimate", "estimate"]
 
@@ -73,6 +74,8 @@ def estimate(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     free = available(device)
+    chat = chat or ChatSettings()
+    replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
     ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
     objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
     with torch.random.fork_rng():
@@ -93,7 +96,7 @@ def _shapes(arm: Arm, stream: Stream) -> Iterator[Shape]:
         for size in cut([len(row) for row in order], batch_size=arm.batch_size, overhead=PASS_OVERHEAD):
             end += size
             batch = order[end - size : end]
-            yield Shape(size, len(batch[-1]), sum(row.trained_tokens for row in batch))
+            yield Shape(size, max(width(row) for row in batch), sum(row.trained_tokens for row in batch))
 
 
 def _advice(arm: Arm, model: Any, kept: Kept, shape: Shape, free: int) -> Iterator[str]:

@@ -217,10 +217,12 @@ Progress = Callable[[Event], None]
 
 
 def step_course(event: StepDone) -> str:
-    """How a step went, for a line of 80 columns: loss, time left, pace, memory."""
+    """How a step went, for a line of 80 columns: loss, time left, pace, memory; what is not known is left out."""
     minutes, seconds = divmod(round(event.seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
     left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
     pace = event.tokens_per_second
     shown = f"{pace:,.0f}" if pace < 10_000 else f"{pace / 1000:,.0f}k"
-    return f"loss {event.loss:.3f} · {left} left · {shown} tok/s · {event.memory / 1e9:.1f} GB"
+    parts = [f"loss {event.loss:.3f}", f"{left} left" if event.seconds_left or event.step == event.steps else ""]
+    parts += [f"{shown} tok/s" if pace else "", f"{event.memory / 1e9:.1f} GB" if event.memory else ""]
+    return " · ".join(part for part in parts if part)

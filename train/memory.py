@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from train.adapters.interventions import shown_prompts
-from train.objectives import Objective
+from train.objectives import Objective, Referring
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Kept", "Memory", "Shape", "available", "kept_by", "largest", "memory_of"]
+__all__ = ["Kept", "Memory", "Shape", "available", "kept_by", "largest", "memory_of", "width"]
 
 _CALIBRATED = 512  # tokens of the longest row that is looked at
+_APART = 0.8  # lengths nearer to one another than this share say nothing of what grows with the square
 _MOMENTS = 2  # AdamW keeps two numbers per trained parameter, in float32
 _BYTES = 4
 
@@ -103,16 +104,23 @@ def kept_by(model: Any, objective: Objective, rows: Sequence[Any], *, pad: int) 
         rows: Training rows.
         pad: Token id to pad with.
     """
-    short = sorted((row for row in rows if len(row) <= _CALIBRATED), key=len) or [min(rows, key=len)]
-    first, last = short[len(short) // 2], short[-1]
+    short = sorted((row for row in rows if width(row) <= _CALIBRATED), key=width) or [min(rows, key=width)]
+    last = short[-1]
+    first = next((row for row in (short[len(short) // 2], short[0]) if width(row) <= _APART * width(last)), last)
     one, logits = _saved(model, objective, first, pad)
     per_logit = logits / max(1, _logit_count(first))
-    if len(last) == len(first):
-        return Kept(one / len(first), 0.0, per_logit)
+    if first is last:
+        return Kept(one / width(first), 0.0, per_logit)
     other, _ = _saved(model, objective, last, pad)
-    a, b = one / len(first), other / len(last)
-    square = max(0.0, (b - a) / (len(last) - len(first)))
-    return Kept(b - square * len(last), square, per_logit)
+    a, b = one / width(first), other / width(last)
+    square = max(0.0, (b - a) / (width(last) - width(first)))
+    return Kept(b - square * width(last), square, per_logit)
+
+
+def width(row: Any) -> int:
+    """Tokens that a row takes in a batch of its own: both answers of a pair are padded to the longer one."""
+    sequences = getattr(row, "sequences", None)
+    return len(row) if sequences is None else len(sequences) * max(len(one) for one in sequences)
 
 
 def _saved(model: Any, objective: Objective, row: Any, pad: int) -> tuple[int, int]:
@@ -129,6 +137,8 @@ def _saved(model: Any, objective: Objective, row: Any, pad: int) -> tuple[int, i
             found[storage.data_ptr()] = (storage.nbytes(), tensor.ndim > 0 and tensor.shape[-1] == vocabulary)
         return tensor
 
+    if isinstance(objective, Referring):
+        (row,) = objective.refer(model, [row], batch_size=1, pad=pad)
     batch = objective.collate([row], pad=pad).to(model.device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), shown_prompts(model, batch):
         loss = objective.loss(model, batch)

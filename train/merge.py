@@ -82,7 +82,7 @@ def _sum(base: Path, adapter: Path) -> tuple[Any, float]:
         raise TrainError(
             "the adapter works on hidden states or virtual tokens, so it cannot be added to its base's weights",
             where=adapter,
-            hint="Use it as an adapter over its base",
+            hint="Use it over its base, as it is",
         )
     model = load_model(base, dtype=torch.float32)
     try:

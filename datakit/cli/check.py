@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_NO_BREAK = "\u00a0"
+_ROW = 300  # characters of a row that are shown
+
 
 @click.command("check", short_help="Say what a recipe will do.")
 @click.argument("recipe", type=click.Path(path_type=Path))
@@ -33,12 +36,15 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
     from datakit.cli.console import console, print_json
+    from datakit.cli.progress import listening
     from datakit.experiment.plan import check
+    from datakit.experiment.preview import preview
     from datakit.experiment.recipe import read_recipe
     from datakit.experiment.summary import build_lines
 
     read = read_recipe(recipe)
-    plan = check(read)
+    with listening(quiet=quiet, to_stderr=as_json) as listen:
+        plan = check(read, listen=listen)
     if as_json:
         facts = {key: item for key, item in asdict(plan).items() if key != "built"}
         print_json({"format": 1, "recipe": read.name, "splits": dict(plan.built.splits), **facts})
@@ -53,15 +59,15 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
     for number, line in enumerate(build_lines(plan.built)):
         say("build" if number == 0 else "", line)
     for number, pieces in enumerate(plan.preview):
-        say("rows" if number == 0 else "", _plain(pieces))
+        say("rows" if number == 0 else "", preview(pieces, _ROW))
     passed, notes = _checks(plan.checks)
     say("checks", passed)
     for note in notes:
         say("", note)
     seconds = plan.train_seconds + plan.evaluate_seconds
     say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
-    for number, (arm, peak, free) in enumerate(plan.estimates):
-        say("memory" if number == 0 else "", f"{arm}: about {_bytes(peak)} for training, {_bytes(free)} are free")
+    for number, line in enumerate(_memory(plan.estimates)):
+        say("memory" if number == 0 else "", line)
     say("", f"{_bytes(plan.peak_memory)} at most while measuring · disk {_bytes(plan.disk)}")
     say("network", _network(plan.needs))
     if plan.judged is not None:
@@ -86,10 +92,14 @@ def _checks(checks: Sequence[tuple[str, str, bool, str]]) -> tuple[str, list[str
     return f"passed: {', '.join(names) or 'none'}", [f"{text} ({', '.join(arms)})" for text, arms in notes.items()]
 
 
-def _plain(pieces: Sequence[tuple[str, bool]]) -> str:
-    from train import marked
+def _memory(estimates: Sequence[tuple[str, int, int]]) -> list[str]:
+    """What each arm takes, and what is free; on lines that fit beside the head in 80 columns."""
+    import textwrap
 
-    return " ".join(marked(pieces).split())
+    free = min(free for _, _, free in estimates)
+    wanted = [f"{arm} {_bytes(peak)}" for arm, peak, _ in estimates]
+    text = f"for training about {' · '.join(part.replace(' ', _NO_BREAK) for part in wanted)}; {_bytes(free)} are free"
+    return [line.replace(_NO_BREAK, " ") for line in textwrap.wrap(text, 70)]
 
 
 def _network(needs: Sequence[Need]) -> str:

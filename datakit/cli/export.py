@@ -47,10 +47,15 @@ def command(run: Path, arm: str, seed: int | None, output: Path | None, as_json:
         out.print(f"{head:<9} {text}", markup=False, soft_wrap=True)
 
     if found.kind == "adapter":
-        say("adapter", "works on hidden states or virtual tokens: it is shipped beside its base, not folded in")
+        say("adapter", "works on hidden states or virtual tokens:")
+        say("", "it is shipped beside its base, not folded in")
     elif found.difference is not None:
-        say("merge", f"in float32 no logit differs by more than {found.difference:.1g} from base and adapter together")
-    for one in found.tasks:
-        same = "as in the run" if not one.changed else f"{one.changed} of {one.items} answers differ from the run's"
-        say("task", f"{one.task}: {one.after:.3f} ({one.before:.3f} in the run), {same}")
+        say("merge", f"in float32 no logit differs by more than {found.difference:.1g}")
+        say("", "from base and adapter together")
+    changed = [one for one in found.tasks if one.changed]
+    for one in changed:
+        say("task", f"{one.task}: {one.after:.3f}, in the run {one.before:.3f}")
+        say("", f"{one.changed} of {one.items} answers differ from the run's")
+    if same := len(found.tasks) - len(changed):
+        say("tasks", f"{'all' if not changed else 'the other'} {same} as in the run, answer by answer")
     say("export", str(found.folder))

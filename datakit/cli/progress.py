@@ -56,7 +56,14 @@ def listening(*, quiet: bool = False, to_stderr: bool = False) -> Iterator[Liste
 
         done = round((event.fraction or 0.0) * _WIDTH)
         bar = "" if event.fraction is None else f"{'━' * done}{'╌' * (_WIDTH - done)} "
-        status.update(Text(f"{event.stage:<9} {bar}{event.text}"[: out.width - 4]))
+        status.update(Text(f"{event.stage:<9} {bar}{_fitting(event.text, out.width - 14 - len(bar))}"))
 
     with status:
         yield live
+
+
+def _fitting(text: str, width: int) -> str:
+    """The text on one line: parts at its end are left out whole, so that no figure loses its digits."""
+    while len(text) > width and " · " in text:
+        text = text.rpartition(" · ")[0]
+    return text[:width]

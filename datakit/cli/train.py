@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,10 +37,19 @@ __all__ = ["command"]
 @click.option("--save-every", type=click.IntRange(1), help="Steps between two saved states; a killed run goes on.")
 @click.option("--replay", type=click.Path(path_type=Path), help="Parquet file of general rows to mix in.")
 @click.option("--replay-share", type=float, default=0.05, show_default=True, help="Their share of all rows.")
+@click.option(
+    "--set", "more", multiple=True, metavar="KEY=VALUE", help="Any other key of an arm, such as warmup=0.1; repeatable."
+)
 @click.option("--chat-template", type=click.Choice(["auto", "none"]), default="auto", show_default=True)
 @click.option("--system", help="System prompt of every conversation that has none.")
 @click.option("--thinking", is_flag=True, help="Passed to chat templates that know it.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Data order, initialisation, dropout.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Data order, initialisation, dropout.",
+)
 @click.option("--processes", type=click.IntRange(1), help="Train with so many: one for each GPU.  [default: 1]")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print train.json on stdout.")
@@ -61,6 +71,7 @@ def command(
     as_json: bool,
     quiet: bool,
     options: tuple[str, ...],
+    more: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Train one arm on a dataset that `datakit build` made.
@@ -75,6 +86,7 @@ def command(
     states of the prompt), and peft:NAME for any tuner of PEFT.
 
     With --backend another library or program trains the same rows; what it wrote is checked in the same way.
+    --set takes what a recipe's arm knows and has no option here (see docs/recipe.md), values as JSON or text.
 
     \b
     Examples:
@@ -82,6 +94,7 @@ def command(
       $ datakit train runs/support -m pocket --backend mock -B size=0.1 -o mocked
       $ datakit train runs/support -m pocket --adapter full --steps 9 -o full
       $ datakit train runs/support -m pocket --adapter loreft --steps 9 -o reft
+      $ datakit train runs/support -m pocket --steps 9 --set targets=mlp -o mlp
     """
     from datakit.cli.console import console, print_json
     from datakit.cli.training import show_training
@@ -95,6 +108,7 @@ def command(
     quiet, as_json = quiet or others, as_json and not others
     train = own_package("train")
     given = {key: value for key, value in settings.items() if value is not None}
+    given |= _more(more, [*given, "backend", *(["replay"] if replay is not None else [])])
     if options:
         given["options"] = _options(options, "--option")
     if replay is not None:
@@ -135,6 +149,16 @@ def _options(pairs: tuple[str, ...], option: str) -> dict[str, Any]:
             found[key] = json.loads(text)
         except ValueError:
             found[key] = text
+    return found
+
+
+def _more(pairs: tuple[str, ...], given: Sequence[str]) -> dict[str, Any]:
+    """Keys of an arm that were not given by an option of their own."""
+    from datakit.core.errors import UsageError
+
+    found = _options(pairs, "--set")
+    if twice := [key for key in found if key in given]:
+        raise UsageError(f"--set {twice[0]}: there is an option for it: --{twice[0].replace('_', '-')}")
     return found
 
 

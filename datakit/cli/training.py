@@ -73,7 +73,7 @@ class _Display:
         rows = event.rows
         replay = f" + {rows['replay']:,} to replay" if rows["replay"] else ""
         self._print(
-            f"{rows['train']:,} rows{replay} · {event.steps:,} steps · {event.trainable_parameters:,} of "
+            f"{rows['train']:,} rows{replay} · {_steps(event.steps)} · {event.trainable_parameters:,} of "
             f"{event.total_parameters:,} parameters · {event.device}, {event.precision}"
         )
         self._task = self._bar.add_task(f"{self._name:<9}", total=event.steps, course="")
@@ -130,6 +130,10 @@ def _shortened(line: Any, width: int) -> Any:
         return line
     half = (width - 3) // 2
     return line[:half].append(" … ").append(line[len(line) - half :])
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count:,} steps"
 
 
 def _clock(seconds: float) -> str:

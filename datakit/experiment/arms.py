@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from datakit.core.storage import locked, read_json, write_json
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import model_digest
+from datakit.experiment.preview import preview
 from datakit.experiment.probe import suite_probe
 from datakit.experiment.recipe import MAX_SEED, Recipe
 
@@ -114,11 +115,16 @@ def _fit(
     *,
     shows_rows: bool,
 ) -> None:
-    from train import Checked, Flat, Preflight, Resumed, StepDone, Stopped, Watched, fit, step_course
+    from train import Checked, Flat, Preflight, Resumed, StepDone, Stopped, Validated, Watched, fit, step_course
+
+    forgotten = ""
 
     def heard(event: TrainEvent) -> None:
+        nonlocal forgotten
+        if isinstance(event, Validated) and "forgetting" in event.probe:
+            forgotten = f" · forgetting {event.probe['forgetting']:.3f}"
         if isinstance(event, StepDone):
-            text = f"{cell.name} {event.step}/{event.steps} · {step_course(event)}"
+            text = f"{cell.name} {event.step}/{event.steps}{forgotten} · {step_course(event)}"
             listen(Event("train", cell.name, text, event.step / event.steps, final=False))
         elif isinstance(event, Checked) and not event.passed:
             listen(Event("train", cell.name, f"{cell.arm:<12} note: {event.text}"))
@@ -130,8 +136,9 @@ def _fit(
             listen(Event("train", cell.name, f"{cell.name:<12} {why}kept is the state after step {event.kept}"))
         elif isinstance(event, Preflight) and shows_rows:
             for pieces in event.rows:
-                listen(Event("train", "rows", _preview(pieces)))
+                listen(Event("train", "rows", preview(pieces)))
 
+    listen(Event("train", cell.name, f"{cell.name} · loading the model, looking at rows", final=False))
     fit(
         arm,
         model=model,
@@ -161,22 +168,6 @@ def _remark(event: Resumed | Stopped | Flat) -> list[str]:
 def general_files(arm: Arm, layout: Layout) -> dict[str, Path]:
     """The files of the sources of general rows that an arm needs, by name."""
     return {name: layout.data / "replay" / f"{name}.parquet" for name in arm.sources.values()}
-
-
-def _preview(pieces: Sequence[tuple[str, bool]], width: int = 70) -> str:
-    """A row on one line, trained tokens in marks; of a long prompt the middle is left out, of the answer nothing."""
-    from train import marked
-
-    line = " ".join(marked(pieces).split())
-    cut = len(line) - width
-    start = line.find("⟦")
-    if cut <= 0:
-        return line
-    if start < 3:  # plain text: trained from its first token
-        return f"{line[: width - 2]}…⟧"
-    kept = max(start - cut - 1, 2)
-    head = kept * 2 // 3
-    return f"{line[:head].rstrip()}…{line[start - (kept - head) : start].lstrip()}{line[start:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +264,8 @@ def train_cell(
     if fresh:
         loss = "none" if result.validation_loss is None else f"{result.validation_loss:.3f}"
         minutes, seconds = divmod(round(result.seconds), 60)
-        text = f"{cell.arm:<12} {result.steps} steps · validation loss {loss} · {minutes}:{seconds:02d}"
+        steps = "1 step" if result.steps == 1 else f"{result.steps} steps"
+        text = f"{cell.arm:<12} {steps} · validation loss {loss} · {minutes}:{seconds:02d}"
     else:
         text = f"{cell.arm:<12} done before"
     if len(recipe.seeds) > 1:

@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["Event", "Listener", "Stage", "silent"]
 
-Stage = Literal["plan", "fetch", "build", "train", "evaluate", "report"]
+Stage = Literal["plan", "check", "fetch", "build", "train", "evaluate", "report"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def draft(
         f"  language: {found.language}",
         _said("  steps:", "in this order"),
         *_indented(4, _steps(sight, found, beside[0] if beside else None)),
-        *_training(model, path.parent),
+        *_training(found, model, path.parent),
         *_evaluation(found, model),
     ]
     return Draft(path, _aligned(lines), beside, sight, found)
@@ -207,15 +207,24 @@ def _split(found: Meaning) -> str:
     return f"- split: {{validation: 0.1, test: 0.15{more}}}"
 
 
-def _training(model: str, folder: Path) -> list[str]:
+def _training(found: Meaning, model: str, folder: Path) -> list[str]:
+    pairs = [
+        _said("  dpo: {objective: dpo, learning_rate: 5e-5, epochs: 1}", "prefers the better answer to the worse"),
+        _said("  better: {learning_rate: 2e-4, epochs: 1}", "learns the better answers alone"),
+    ]
     if model == "pocket":
+        named = _said("model: pocket", "tiny, in the package; a folder or a Hub name for real work")
+        if found.shape == "preference":
+            return [named, "arms:", *pairs]
         return [
-            _said("model: pocket", "tiny, in the package; a folder or a Hub name for real work"),
+            named,
             "arms:",
             "  full: {adapter: full, learning_rate: 1e-3}",
             "  lora: {adapter: lora, learning_rate: 1e-3}",
         ]
     named = _relative(model, folder) if Path(model).expanduser().is_dir() else model
+    if found.shape == "preference":
+        return [f"model: {_scalar(named)}", "arms:", *pairs]
     return [
         f"model: {_scalar(named)}",
         "arms:",
@@ -230,9 +239,13 @@ def _evaluation(found: Meaning, model: str) -> list[str]:
         suite = _said(f"  suite: {_GENERAL}", "lm-eval tasks that must not get worse")
     if found.shape == "text":
         task = [_said("  task: null", "plain text has no answers to mark")]
+    elif found.shape == "preference":
+        task = [_said("  task: null", "the better answer is not the only right one; see the validation loss")]
     else:
-        metrics = "[accuracy, macro_f1]" if found.label else "[accuracy]"
-        task = [_said("  task: test", "the split made above"), f"  metrics: {metrics}"]
+        metrics = "  metrics: [accuracy, macro_f1]"
+        if not found.label:
+            metrics = _said("  metrics: [accuracy, rouge_l]", "the whole answer alike, and how much of its words")
+        task = [_said("  task: test", "the split made above"), metrics]
     limit = [] if model == "pocket" else [_said("  limit: 500", "items per task; leave it out for all")]
     return ["evaluate:", *task, suite, *limit]
 

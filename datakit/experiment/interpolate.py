@@ -73,7 +73,7 @@ def interpolate(
     for package in ("train", "evalkit"):
         own_package(package)
     from evalkit.evaluate import Session
-    from train import TrainError
+    from train import TrainError, can_merge
 
     per_cent = _per_cent(alphas)
     recipe = recipe_of(layout)
@@ -82,6 +82,11 @@ def interpolate(
     cells = trained_cells(recipe, layout, arm=arm, seed=seed)
     if output is not None and len(cells) > 1:
         raise UsageError("the arm has several seeds; one model can be written", hint="Name one with --seed")
+    if any(is_adapter(folder) and not can_merge(folder) for folder in (layout.model(cell.name) for cell in cells)):
+        raise DatakitError(
+            f"the arm '{arm}' works on hidden states or virtual tokens, which have nothing between them and the base",
+            hint=f"Use it as it is, or see its course with: datakit curve {layout.root} --arm {arm}",
+        )
     with local_first(recipe.hub), locked(layout.root / ".interpolate.lock"):
         base = Session(base_of(recipe), chat=recipe.chat, offline=recipe.offline)
         try:
@@ -92,7 +97,9 @@ def interpolate(
             written = write_curves(curves, layout.root, "interpolate", title=recipe.name, command=command)
             model = None if output is None else _write(curves[0], cells[0], base.folder, layout, output)
         except TrainError as error:
-            raise DatakitError(f"the arm '{arm}' cannot be interpolated: {error}", hint=error.hint) from error
+            raise DatakitError(
+                f"the arm '{arm}' cannot be interpolated: {error.message}", where=error.where, hint=error.hint
+            ) from error
         finally:
             shutil.rmtree(_scratch(layout), ignore_errors=True)
     return Interpolated(written, model)

@@ -18,6 +18,7 @@ from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.experiment.arms import cells, general_files
 from datakit.experiment.evaluation import suites
+from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.needs import Need, check_needs, needs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.suite import Suite
     from train import Arm
+    from train import Event as TrainEvent
 
 __all__ = ["Plan", "check"]
 
@@ -89,17 +91,19 @@ def _parts(recipe: Recipe, layout: Layout) -> list[tuple[Mapping[str, Arm], Layo
 
 
 def _measure_training(
-    recipe: Recipe, model: Path, parts: Sequence[tuple[Mapping[str, Arm], Layout]], scratch: Path
+    recipe: Recipe, model: Path, parts: Sequence[tuple[Mapping[str, Arm], Layout]], scratch: Path, listen: Listener
 ) -> _Measured:
     """Trains a few steps of every arm in our own loop and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
-    from train import Checked, Event, OutOfMemory, Preflight, can_merge, check_merged, estimate, fit
+    from train import Checked, OutOfMemory, Preflight, can_merge, check_merged, estimate, fit
 
     total = _Measured()
-    for name, arm, place in [(name, arm, place) for arms, place in parts for name, arm in arms.items()]:
+    tried = [(name, arm, place) for arms, place in parts for name, arm in arms.items()]
+    for number, (name, arm, place) in enumerate(tried):
+        listen(Event("check", name, f"{_STEPS} steps of {name}", number / len(tried), final=False))
         steps = 0
 
-        def heard(event: Event, name: str = name) -> None:
+        def heard(event: TrainEvent, name: str = name) -> None:
             if isinstance(event, Preflight) and not total.preview:
                 total.preview = event.rows
             elif isinstance(event, Checked):
@@ -162,10 +166,13 @@ def _resident_peak() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measure_evaluation(recipe: Recipe, wanted: Sequence[Suite], session: Session, models: int) -> float:
+def _measure_evaluation(
+    recipe: Recipe, wanted: Sequence[Suite], session: Session, models: int, listen: Listener
+) -> float:
     """Seconds for the base and all cells, from a few items per task."""
     seconds = 0.0
     for suite in wanted:
+        listen(Event("check", suite.name, f"a few items of suite {suite.name}", final=False))
         start = time.monotonic()
         session.evaluate(suite, label="base", limit=1, store=False)
         fixed = time.monotonic() - start
@@ -190,6 +197,8 @@ def _unchanged(session: Session, wanted: Sequence[Suite], limit: int | None) -> 
 
 
 def _defaults(recipe: Recipe) -> list[tuple[str, str, str]]:
+    from train.adapters import adapter_named
+
     rows = []
     if recipe.evaluate.suite is None:
         here = recipe.model == "pocket"
@@ -200,8 +209,9 @@ def _defaults(recipe: Recipe) -> list[tuple[str, str, str]]:
     if len(recipe.seeds) == 1:
         rows.append(("seeds", str(list(recipe.seeds)), "one seed speaks of these checkpoints, three of a method"))
     for name, arm in recipe.arms.items():
-        written = f"{arm.learning_rate:g}" if isinstance(arm.learning_rate, float) else str(arm.learning_rate)
-        rows.append((f"arms.{name}.learning_rate", written, f"peak; {arm.schedule} schedule, warmup {arm.warmup:g}"))
+        default = adapter_named(arm.adapter).defaults.get("learning_rate")
+        if default is not None and arm.learning_rate == default.value:
+            rows.append((f"arms.{name}.learning_rate", f"{default.value:g}", f"of {arm.adapter}: {default.reason}"))
     return rows
 
 
@@ -219,8 +229,12 @@ def _judged(recipe: Recipe, places: Sequence[Layout], models: int) -> tuple[int,
     return sum(not one for one in choices) * (models + beside), f"{judge.model} at {judge.url}"
 
 
-def check(recipe: Recipe) -> Plan:
+def check(recipe: Recipe, *, listen: Listener = silent) -> Plan:
     """Builds the data in a temporary folder, trains a few steps of each arm, evaluates a few items, and tells.
+
+    Args:
+        recipe: What is to be run.
+        listen: Hears what is being tried.
 
     Raises:
         DatakitError: Whatever would go wrong in the run and shows itself this early.
@@ -229,10 +243,10 @@ def check(recipe: Recipe) -> Plan:
     own_package("evalkit")
     check_needs(recipe)
     with local_first(recipe.hub):
-        return _check(recipe)
+        return _check(recipe, listen)
 
 
-def _check(recipe: Recipe) -> Plan:
+def _check(recipe: Recipe, listen: Listener) -> Plan:
     from evalkit.evaluate import Session
 
     wants = needs(recipe)
@@ -253,11 +267,11 @@ def _check(recipe: Recipe) -> Plan:
             raise DatakitError("no row is left to train on", where=recipe.path)
         parts = _parts(recipe, layout)
         wanted = suites(recipe, layout)
-        measured = _measure_training(recipe, model, parts, Path(name))
+        measured = _measure_training(recipe, model, parts, Path(name), listen)
         count = sum(len(recipe.arms[cell.arm].grid()) for cell in cells(recipe))
         session = Session(model, chat=recipe.chat, offline=recipe.offline)
         models = 1 + len(cells(recipe)) * max(len(recipe.stages), 1)
-        seconds = _measure_evaluation(recipe, wanted, session, models)
+        seconds = _measure_evaluation(recipe, wanted, session, models, listen)
         return Plan(
             built=built,
             preview=measured.preview,

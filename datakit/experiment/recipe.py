@@ -202,6 +202,12 @@ def read_recipe(path: Path, *, folder: Path | None = None) -> Recipe:
             where=document.where(("evaluate", "task")),
             hint="Add '- split: {validation: 0.1, test: 0.15}' to data.steps, or set evaluate.task",
         )
+    if head.evaluate.task is None and head.evaluate.suite is None and head.model != "pocket":
+        raise RecipeError(
+            "neither a task nor a suite: nothing would be measured",
+            where=document.where(("evaluate",)),
+            hint="Set evaluate.task or evaluate.suite; to train alone: datakit build, then datakit train",
+        )
     stages = read_stages(document, data, arms)
     if stages and head.evaluate.task != "test":
         raise RecipeError(

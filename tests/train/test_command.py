@@ -54,3 +54,14 @@ def test_options_of_an_adapter_are_read_as_json_or_text(model_folder, dataset, t
     assert found["bytes"] < found["full_copy_bytes"] == (model_folder / "model.safetensors").stat().st_size
     with pytest.raises(UsageError, match="'first' is not KEY=VALUE"):
         call(*base, "--option", "first")
+
+
+def test_any_key_of_an_arm_can_be_set(model_folder, dataset, tmp_path):
+    base = [dataset(), "-m", model_folder, "-o", tmp_path / "out", "--steps", 2]
+    found = json.loads(call(*base, "--set", "targets=mlp", "--set", 'l2={"weight": 0.1}', "--json").stdout)
+    assert found["arm"]["targets"] == "mlp"
+    assert found["arm"]["l2"] == {"weight": 0.1}
+    with pytest.raises(UsageError, match="--set steps: there is an option for it: --steps"):
+        call(*base, "--set", "steps=3")
+    with pytest.raises(UsageError, match="warmth"):
+        call(*base, "--set", "warmth=3")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from datakit.core.example import Example, Message, to_table
+from datakit.core.storage import write_table
 from train import Arm, estimate
 from train.adapters import adapter_named
 from train.masking import Row
@@ -103,3 +105,33 @@ def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
         for name, size in (("full", 16), ("full", 2), ("loreft", 2))
     ]
     assert peaks == sorted(peaks, reverse=True)
+
+
+def test_own_texts_are_made_before_they_are_measured(model_folder, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAKIT_CACHE", str(tmp_path / "cache"))
+    arm = Arm(adapter="full", steps=1, replay={"from": "self", "share": 0.5, "rows": 2})
+    assert estimate(arm, model=model_folder, data=dataset()).fits
+
+
+def test_pairs_are_measured_and_by_what_they_take_side_by_side(model_folder, tmp_path):
+    def file(name, answers):
+        rows = [
+            Example(
+                id=f"row{number}",
+                group=f"row{number}",
+                source="t",
+                origin=f"t:{number}",
+                messages=(Message("user", "q" * 9), Message("assistant", chosen)),
+                rejected=(Message("assistant", worse),),
+            )
+            for number, (chosen, worse) in enumerate(answers)
+        ]
+        write_table(tmp_path / name, to_table(rows))
+        return tmp_path / name
+
+    near = [("a" * (60 - number), "b" * (60 + number)) for number in range(1, 9)]  # all of one length together
+    arm = Arm(objective="dpo", steps=1, batch_size=4)
+    found = estimate(arm, model=model_folder, data=file("near.parquet", near)).memory
+    longer = estimate(arm, model=model_folder, data=file("even.parquet", [("a" * 68, "b" * 67)] * 8)).memory
+    assert found.shape.length == 2 * 80, "both are padded to the longest answer"
+    assert found.activations == pytest.approx(longer.activations, rel=0.3)

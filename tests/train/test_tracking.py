@@ -74,6 +74,7 @@ def test_a_step_says_pace_memory_and_time_left(model_folder, dataset, tmp_path):
     long = StepDone(9999, 10000, 12.3456, 1e-4, 1.0, 10**9, 10**9, 4000.0, 123456.0, 79 * 10**9, 35999.0)
     assert step_course(long) == "loss 12.346 · 9:59:59 left · 123k tok/s · 79.0 GB"
     assert len("train     ━━━━━━━━ 9999/10000 " + step_course(long)) <= 80
+    assert step_course(StepDone(2, 4, 3.5, 1e-4, 1.0, 9, 9, 1.0)) == "loss 3.500", "another backend knows no more"
 
 
 @pytest.mark.parametrize(("slope", "said"), [(0.0, True), (0.01, True), (-0.01, False)])

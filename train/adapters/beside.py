@@ -38,6 +38,7 @@ def low_rank(model: Any, arm: Arm, **settings: Any) -> Any:
         TrainError: A target is not a module of the model.
     """
     peft = require("peft", extra="train")
+    _check_rank(model, arm)
     config = peft.LoraConfig(
         r=arm.rank,
         lora_alpha=arm.alpha,
@@ -89,6 +90,16 @@ def save_low_rank(model: Any, folder: Path) -> None:
     if not any(bool(value.detach().any()) for value in matrices):
         raise TrainError("the adapter learnt nothing: every lora_B is zero", hint="Raise the learning rate or steps")
     model.save_pretrained(folder)
+
+
+def _check_rank(model: Any, arm: Arm) -> None:
+    """A product of that rank is smaller than some matrix of the model."""
+    largest = max((min(part.weight.shape) for _, part in model.named_modules() if _is_linear(part)), default=None)
+    if largest is not None and (arm.rank or 0) > largest:
+        raise TrainError(
+            f"adapter {arm.adapter}: rank {arm.rank:,} is more than any matrix of the model has ({largest:,})",
+            hint=f"16 is usual, and {largest:,} trains as much as adapter full",
+        )
 
 
 def _task(model: Any) -> str | None:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import random
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -84,7 +85,10 @@ class Trl:
             made.trainer.add_callback(heard.callback())
             started = time.perf_counter()
             try:
-                made.trainer.train()
+                with warnings.catch_warnings():
+                    # TRL's trainer asks a model of transformers 5.23 for a name that is deprecated there
+                    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+                    made.trainer.train()
             except (ValueError, TypeError, KeyError, ImportError) as error:
                 raise TrainError(f"TRL: {' '.join(str(error).split())[:300]}") from error
             seconds = time.perf_counter() - started

@@ -123,6 +123,8 @@ def test_preference_pairs(tmp_path: Path) -> None:
     rows = [{"prompt": text, "chosen": "good", "rejected": "bad"} for text in texts(20)]
     value = recipe(draft(table(tmp_path / "d.jsonl", rows), output=tmp_path / "r.yaml"))
     assert value["data"]["sources"]["d"]["columns"] == {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
+    assert [arm.get("objective", "sft") for arm in value["arms"].values()] == ["dpo", "sft"]
+    assert value["evaluate"]["task"] is None
 
 
 def test_plain_text_has_no_task(tmp_path: Path) -> None:

@@ -122,9 +122,11 @@ def test_what_cannot_be_right_is_refused_with_file_line_and_key(project: Path) -
         "suite: pocket": ("suit: pocket", r"small\.yaml:17: evaluate\.suit: "),
         "threshold: 0.8": ("threshold: 8", r"small\.yaml:10: data\.steps\.1\.dedup\.threshold: "),
         "- split:": ("- spilt:", r"data\.steps\.2.*spilt.*split"),
+        "task: test, suite: pocket": ("task: null", r"small\.yaml:17: evaluate: neither a task nor a suite"),
     }
     for old, (new, message) in wrong.items():
-        recipe.write_text(text.replace(old, new))
+        written = text.replace(old, new)
+        recipe.write_text(written if new != "task: null" else written.replace("model: pocket", "model: somewhere/else"))
         with pytest.raises(DatakitError, match=message) as caught:
             run(recipe, output=project / "out")
         assert "\n" not in str(caught.value)

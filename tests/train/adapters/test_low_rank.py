@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from datakit.core.adapters import lay_over
-from train import Arm, fit
+from train import Arm, TrainError, fit
 from train.adapters import osf
 
 pytest.importorskip("peft")
@@ -122,3 +122,8 @@ def test_osf_freezes_the_share_that_is_asked_for(model_folder, dataset, tmp_path
         arm = Arm(adapter="osf", learning_rate=5e-3, steps=2, batch_size=4, options={"frozen": frozen})
         counts.append(fit(arm, model=model_folder, data=dataset(), output=tmp_path / "osf").trainable_parameters)
     assert 0.4 < counts[1] / counts[0] < 0.6
+
+
+def test_a_rank_above_every_matrix_is_refused(model_folder, dataset, tmp_path):
+    with pytest.raises(TrainError, match=r"rank 1,000 is more than any matrix of the model has \(32\)"):
+        fit(Arm(rank=1000, steps=1), model=model_folder, data=dataset(), output=tmp_path / "out")

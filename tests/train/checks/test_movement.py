@@ -43,3 +43,10 @@ def test_a_training_tells_what_rests(model_folder, dataset, tmp_path, monkeypatc
     assert set(found["a"]) == {"length", "prefix", "turns", "vocabulary", "sums", "movement"}
     assert found["a"]["movement"]["passed"]
     assert "model.spare.weight" in found["b"]["movement"]["text"]
+
+
+def test_one_step_of_lora_moves_its_b_alone_and_that_is_no_note(model_folder, dataset, tmp_path):
+    fit(Arm(learning_rate=1e-3, steps=1), model=model_folder, data=dataset(), output=tmp_path / "one")
+    (found,) = (one for one in read_json(tmp_path / "one" / "train.json")["checks"] if one["check"] == "movement")
+    assert found["passed"]
+    assert found["text"].endswith("trained tensors moved within 1 step")

@@ -89,7 +89,7 @@ def test_it_is_looked_at_in_every_training(model_folder, dataset, tmp_path, monk
         def loss(self, model, batch):
             return Loss(super().loss(model, batch).total / batch.weight)
 
-    monkeypatch.setattr("train.fitting.objective_of", lambda arm: Mean())
+    monkeypatch.setattr("train.plan.objective_of", lambda arm: Mean())
     with pytest.raises(TrainError, match="rows together have the loss"):
         fit(Arm(adapter="full", steps=1), model=model_folder, data=dataset(), output=tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,61 @@
+"""A training that another backend than our own loop runs: the same rows in the same order, the same checks after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datakit.core.checkpoint import empty_model
+from train.backends import Job
+from train.backends.handing import hand_over
+from train.facts import facts_of, started
+from train.result import TrainResult, result_of
+
+if TYPE_CHECKING:
+    from train.events import Event
+    from train.plan import Plan
+
+__all__ = ["delegate"]
+
+
+def delegate(plan: Plan, *, imports: Path, report: Callable[[Event], None]) -> TrainResult:
+    """Lets the arm's backend train.
+
+    Args:
+        plan: What to train.
+        imports: Where the user's own modules lie.
+        report: Receives events.
+
+    Raises:
+        TrainError: It failed, or what it wrote cannot be used.
+    """
+    import torch
+
+    arm, output = plan.arm, plan.output
+    backend, settings = arm.chosen_backend
+    stream = plan.stream()
+    with torch.device("meta"):
+        shape = plan.adapter.apply(empty_model(plan.ready.folder, architecture=plan.objective.architecture), arm)
+    facts = facts_of(plan, shape, stream)
+    report(started(facts))
+    job = Job(
+        arm=arm,
+        settings=settings,
+        ready=plan.ready,
+        name=plan.source.model,
+        chat=plan.source.chat,
+        seed=plan.source.seed,
+        steps=facts.steps,
+        stream=stream,
+        bfloat16=plan.bfloat16,
+        work=output.with_name(f".{output.name}.work"),
+        log=output.with_name(f"{output.name}.{backend}.log"),
+        imports=imports,
+        load=plan.load,
+        write=plan.write,
+        report=report,
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts, course = hand_over(backend, job, facts, output=output, log=plan.log, device=device, report=report)
+    return result_of(output, facts, course)
