@@ -40,7 +40,7 @@ class _RmsNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         from train.fused import kernels
 
@@ -64,7 +64,7 @@ class _Gated(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         from train.fused import kernels
 
@@ -84,7 +84,7 @@ class _Rotary(torch.autograd.Function):
         return _turned(kernels.rotate, x, cos, sin)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         from train.fused import kernels
 
@@ -106,20 +106,24 @@ def _flat(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """weight x / sqrt(mean(x^2) + eps) over the last dimension (arXiv 1910.07467), float32 on the CPU.
+    """RMS norm, weight x / sqrt(mean(x^2) + eps) over the last dimension (arXiv 1910.07467), float32 on the CPU.
 
     Args:
         x: (..., size).
         weight: (size,).
         eps: Added to the mean.
     """
-    found: torch.Tensor = _RmsNorm.apply(x, weight, eps)
+    found: torch.Tensor = _RmsNorm.apply(  # type: ignore[no-untyped-call]
+        x, weight, eps
+    )
     return found
 
 
 def gated(opened: torch.Tensor, through: torch.Tensor) -> torch.Tensor:
     """silu(opened) through, the gated unit of arXiv 2002.05202; equal shapes, float32 on the CPU."""
-    found: torch.Tensor = _Gated.apply(opened, through)
+    found: torch.Tensor = _Gated.apply(  # type: ignore[no-untyped-call]
+        opened, through
+    )
     return found
 
 
@@ -131,5 +135,7 @@ def rotary(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
         cos: (batch or 1, tokens, size).
         sin: As cos.
     """
-    found: torch.Tensor = _Rotary.apply(x, cos, sin)
+    found: torch.Tensor = _Rotary.apply(  # type: ignore[no-untyped-call]
+        x, cos, sin
+    )
     return found

@@ -18,7 +18,8 @@ __all__ = ["gate", "gate_gradients", "rms_norm", "rms_norm_gradients", "rotate",
 _ONE = np.float32(1)
 _BLOCK = 64  # rows whose part of a weight's gradient is summed before it is added: rounding stays that of short sums
 
-# exp(x) = 2^n exp(f) with |f| <= ln 2 / 2: ln 2 in two parts, and Cephes' polynomial for the rest (relative error 2e-7).
+# exp(x) = 2^n exp(f) with |f| <= ln 2 / 2: ln 2 in two parts, for the rest the polynomial
+# of Cephes (relative error 2e-7).
 _LOG2E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
 _P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
@@ -28,7 +29,7 @@ _BIAS, _MANTISSA = np.int32(127), np.int32(23)
 
 @reordering
 def rms_norm(x: Floats, weight: Floats, eps: Any, y: Floats, scales: Floats) -> None:
-    """y = weight x / sqrt(mean(x^2) + eps), row by row; ``scales`` gets the root's inverse.
+    """Y = weight x / sqrt(mean(x^2) + eps), row by row; ``scales`` gets the root's inverse.
 
     Args:
         x: (rows, size).
@@ -91,7 +92,7 @@ def _sigmoid(value: Any) -> Any:
 
 @reordering
 def gate(opened: Floats, through: Floats, y: Floats) -> None:
-    """y = silu(opened) through, all flat; silu(a) = a sigmoid(a)."""
+    """Y = silu(opened) through, all flat; silu(a) = a sigmoid(a)."""
     for i in range(y.shape[0]):
         y[i] = opened[i] * _sigmoid(opened[i]) * through[i]
 

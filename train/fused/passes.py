@@ -68,7 +68,7 @@ def _parts(model: Any) -> Iterator[tuple[str, Any, Callable[..., Any]]]:
 def _norm(module: Any) -> tuple[str, Callable[..., Any], int] | None:
     from train.fused.functions import rms_norm
 
-    weight = getattr(module, "weight", None)
+    weight: Any = getattr(module, "weight", None)
     eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     if not type(module).__name__.endswith("RMSNorm") or eps is None or getattr(weight, "ndim", 0) != 1:
         return None
@@ -88,7 +88,7 @@ def _gate(module: Any) -> tuple[str, Callable[..., Any], int] | None:
 
     from train.fused.functions import gated
 
-    parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    parts: list[Any] = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
     silu = (torch.nn.SiLU, type(ACT2FN["silu"]))
     if not all(isinstance(part, torch.nn.Module) for part in parts):
         return None
@@ -162,10 +162,10 @@ def _rotary_functions(model: Any) -> Iterator[tuple[ModuleType, Any]]:
 def _rotary(own: Callable[..., Any]) -> Any:
     from train.fused.functions import rotary
 
-    def turned(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *more: Any, **options: Any) -> Any:
-        usual = not more and not options and cos.ndim == 3 and q.ndim == k.ndim == 4
+    def turned(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        usual = not rest and not named and cos.ndim == 3 and q.ndim == k.ndim == 4
         if not usual or cos.shape[-1] != q.shape[-1] or cos.requires_grad or not _plain(q, k, cos, sin):
-            return own(q, k, cos, sin, *more, **options)
+            return own(q, k, cos, sin, *rest, **named)
         return rotary(q, cos, sin), rotary(k, cos, sin)
 
     turned.__wrapped__ = own  # type: ignore[attr-defined]
