@@ -20,7 +20,7 @@ from evalkit.log import ITEMS
 from evalkit.models.facts import Facts, RequestFacts
 from evalkit.suite import Suite
 
-__all__ = ["OF_PAIRS", "Primary", "export_items", "item_ids", "items_table"]
+__all__ = ["OF_PAIRS", "Primary", "cluster_of", "export_items", "item_ids", "items_table"]
 
 #: Metrics of the whole set for which lm-eval logs pairs of gold and predicted option.
 OF_PAIRS = ("mcc",)
@@ -114,7 +114,7 @@ def _rows(task: Any, sample: Mapping[str, Any], facts: Facts, labels: set[str] |
         "target_hash": sample["target_hash"],
         "filter": sample["filter"],
         "prompt": str(arguments[0][0]),
-        "cluster": _cluster(doc),
+        "cluster": cluster_of(doc),
         "status": "ok",
     }
     if isinstance(first, float):
@@ -200,7 +200,8 @@ def _hidden(row: dict[str, Any], labels: set[str] | None) -> dict[str, Any]:
     return row | {key: digest(row[key]) for key in ("prompt", "answer", "target") if key not in shown}
 
 
-def _cluster(doc: Any) -> str | None:
+def cluster_of(doc: Any) -> str | None:
+    """What an item shares with others, such as a passage; None where its document does not say."""
     if not isinstance(doc, Mapping):
         return None
     return next((str(doc[key]) for key in ("cluster", "group") if isinstance(doc.get(key), str | int)), None)

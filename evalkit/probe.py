@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from datakit.core.chat import ChatSettings
 from evalkit.errors import EvalError
-from evalkit.groups import members
-from evalkit.selection import is_selection
+from evalkit.groups import GroupSource
+from evalkit.selection import may_be_asked
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ __all__ = ["SuiteProbe"]
 _LOGITS = 1 << 25  # of the start model that are kept, 64 MiB in 16 bits
 _ROWS = 8  # texts side by side
 _LOOKED = 4  # three tenths of the items are for selection: so many are looked at for one
+_LOOKED_IN_CLUSTERS = 12  # there the item and its cluster both have to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,13 @@ class SuiteProbe:
     def _choose(self, suite: Suite, model: Any, items: int) -> tuple[list[_Asked], list[str]]:
         """The tasks with their items, and the texts of those items."""
         from evalkit.engine import build_task, metric_names, quiet_engine, run_task
+        from evalkit.items import cluster_of
 
-        tasks = [
-            replace(task, source=source)
-            for task in suite.tasks
-            if task.kind == "general"
-            for source in members(task.source)
-        ]
+        tasks = [found for task in suite.tasks if task.kind == "general" for found in _single(task)]
         each = max(1, items // max(1, len(tasks)))
         silent = _silent(model, self._tokenizer, self._chat)
         found, texts = [], []
-        for task in tasks:
+        for member, task in tasks:
             setup = task.setup(self._tokenizer, self._chat, 0)
             with quiet_engine(offline=self._offline):
                 made = build_task(task.source, setup, task.name)
@@ -114,8 +111,12 @@ class SuiteProbe:
                     continue
                 names = metric_names(made)[0]
                 metric = task.metric or ("acc" if "acc" in names else names[0])
-                samples = run_task(silent, made, setup, rendered=task.source.rendered, limit=_LOOKED * each)
-            own = {sample["doc_id"]: sample for sample in samples if is_selection(sample["doc_hash"])}
+                own: dict[int, Any] = {}
+                for looked in (_LOOKED, _LOOKED_IN_CLUSTERS):
+                    samples = run_task(silent, made, setup, rendered=task.source.rendered, limit=looked * each)
+                    own = {sample["doc_id"]: sample for sample in samples if _may_be_asked(sample, member)}
+                    if all(cluster_of(sample["doc"]) is None for sample in samples):
+                        break
             chosen = sorted(own)[:each]
             if chosen:
                 found.append(_Asked(task, made, setup, metric, chosen))
@@ -186,6 +187,20 @@ class SuiteProbe:
                     divergence += float((before.exp() * (before - now)).sum())
                     count += len(row) - 1
         return loss / count, max(0.0, divergence / count)
+
+
+def _single(task: SuiteTask) -> list[tuple[str, SuiteTask]]:
+    """A task, or the members of a group, each with what its clusters are called by in a log."""
+    if not isinstance(task.source, GroupSource):
+        return [("", task)]
+    return [(f"{name}/", replace(task, source=source)) for name, source in task.source.members.items()]
+
+
+def _may_be_asked(sample: Mapping[str, Any], member: str) -> bool:
+    from evalkit.items import cluster_of
+
+    cluster = cluster_of(sample["doc"])
+    return may_be_asked(sample["doc_hash"], None if cluster is None else f"{member}{cluster}")
 
 
 def _silent(model: Any, tokenizer: Any, chat: ChatSettings) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from datakit.core.checkpoint import empty_model
 from train.backends import Job
 from train.backends.handing import hand_over
+from train.events import Checked
 from train.facts import facts_of, started
 from train.result import TrainResult, result_of
 
@@ -38,6 +39,9 @@ def delegate(plan: Plan, *, imports: Path, report: Callable[[Event], None]) -> T
     with torch.device("meta"):
         shape = plan.adapter.apply(empty_model(plan.ready.folder, architecture=plan.objective.architecture), arm)
     facts = facts_of(plan, shape, stream)
+    for finding in plan.ready.findings:
+        facts.checks.append(finding)
+        report(Checked(finding.check, finding.passed, finding.text))
     report(started(facts))
     job = Job(
         arm=arm,

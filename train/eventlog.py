@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from datakit.core.storage import storage_errors
+from train.errors import TrainError
 from train.events import Event, Preflight, Progress
 
 __all__ = ["event_log", "seeded"]
@@ -41,11 +43,16 @@ def event_log(
 ) -> Iterator[Callable[[Event], None]]:
     """Writes every event as a line, but no training text; hands it to ``progress`` too.
 
+    As long as the log is open no other process trains into the same output.
+
     Args:
         path: Of the log.
         progress: Hears every event.
         goes_on: The log of a training that goes on is written on, not anew.
         silent: Nothing is written or told: another process does.
+
+    Raises:
+        TrainError: From the first event on: another process has it open.
     """
     if silent:
         yield lambda event: None
@@ -60,10 +67,27 @@ def event_log(
             with storage_errors(path):
                 if not streams:  # a run that is refused leaves no empty log
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    streams.append(stack.enter_context(path.open("a" if goes_on else "w", encoding="utf-8")))
+                    streams.append(stack.enter_context(path.open("a", encoding="utf-8")))
+                    _hold(streams[0], path)
+                    if not goes_on:
+                        streams[0].truncate(0)
                 streams[0].write(json.dumps(entry, ensure_ascii=False) + "\n")
                 streams[0].flush()
             if progress is not None:
                 progress(event)
 
         yield report
+
+
+def _hold(stream: TextIO, path: Path) -> None:
+    """Only one process writes a log; a file system that knows no locks is taken as it is."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise TrainError(
+            "another process trains into this output now",
+            where=path.with_name(path.name.removesuffix(".log.jsonl")),
+            hint="Wait for it, or give another output",
+        ) from None
+    except OSError:
+        return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from train.callbacks.watch import Watch
 from train.checkpoint import check_output, save
 from train.checks import Finding
 from train.checks.movement import Movement
+from train.checks.validation import check_validation
 from train.config import Arm
 from train.delegating import delegate
 from train.errors import TrainError
@@ -52,6 +54,7 @@ def fit(
     progress: Progress | None = None,
     offline: bool = False,
     imports: Path | None = None,
+    chooses: str | None = None,
 ) -> TrainResult:
     """Trains one concrete arm and writes a model folder, whole or not at all.
 
@@ -74,6 +77,8 @@ def fit(
         offline: Never ask the Hub.
         imports: Where the user's own modules lie, such as a reward function: the recipe's folder. The current one by
             default.
+        chooses: What will be chosen by the validation loss, such as a point of a grid: it is refused before the first
+            step where there is none.
 
     Raises:
         TrainError: A model, row or setting that cannot be used.
@@ -93,6 +98,8 @@ def fit(
         check_together(arm, group, probe=probe is not None)
         replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
+        if (found := check_validation(arm, ready, chooses=chooses)) is not None:
+            ready = replace(ready, findings=(*ready.findings, found))
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
         states = None if group.together else States(output, training_key(arm, source), every=arm.save_every)
         done, silent = 0 if states is None else states.step, group.rank > 0

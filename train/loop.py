@@ -21,7 +21,7 @@ from train.journal import Journal
 from train.objectives import Measuring, Objective, Sample
 from train.packing import packed
 from train.parallel import ALONE, Group
-from train.retention import Term
+from train.retention import Rehearsal, Term
 from train.schedules import rate_factor, warmup_steps
 from train.signals import Waiting, waiting_signals
 from train.snapshot import Parts, capture, restore
@@ -60,6 +60,7 @@ class Training:
         steps: Optimizer steps.
         pad: Token id to pad with.
         terms: Added to the loss, against forgetting.
+        rehearsals: Likewise, each on rows of its own.
         watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
         attention: Rows are packed and attended to by it; None where they stand side by side.
@@ -74,6 +75,7 @@ class Training:
     steps: int
     pad: int
     terms: Sequence[Term] = ()
+    rehearsals: Sequence[Rehearsal] = ()
     watch: Watch | None = None
     bfloat16: bool = False
     attention: DocumentAttention | None = None
@@ -124,6 +126,7 @@ def run_steps(
         for step, rows in enumerate(itertools.islice(training.stream.after(done), left), start=done + 1):
             rate = _set_rate(optimizer, arm, step, steps=steps, warmup=warmup)
             total = _backward(training, rows)
+            _rehearse(training, step)
             norm = training.group.whole(clip_grad_norm_(parameters, arm.clip or math.inf))
             journal.count(rows, total)
             due = [callback for callback in callbacks if callback.due(step)]
@@ -214,6 +217,21 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     return group.total(total)
 
 
+def _rehearse(training: Training, step: int) -> None:
+    """Adds the gradient of what has rows of its own; by the same counting, whatever they are cut into."""
+    import torch
+
+    model, arm, group = training.model, training.arm, training.group
+    for rehearsal in training.rehearsals:
+        rows = rehearsal.rows(step)
+        weight, size = sum(row.weight for row in rows), group.rows_at_once(arm.batch_size, len(rows))
+        for batch, counts in group.share(batches(rows, batch_size=size, pad=training.pad, tokens=arm.batch_tokens)):
+            batch = batch.to(model.device)
+            with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
+                found = rehearsal(model, batch)
+            torch.autograd.backward(found * counts / weight)
+
+
 def _batches(training: Training, rows: Sequence[Any]) -> list[Any]:
     arm = training.arm
     size, tokens = training.group.rows_at_once(arm.batch_size, len(rows)), arm.batch_tokens
@@ -287,7 +305,9 @@ def computing(model: Any, *, bfloat16: bool) -> contextlib.AbstractContextManage
 
 def recompute(model: Any) -> None:
     """Activations of a block are computed again in the backward pass instead of kept."""
-    options = {"use_reentrant": False}
+    options: dict[str, Any] = {"use_reentrant": False}
+    if hasattr(model, "reft"):
+        options["context_fn"] = model.reft.kept
     if hasattr(model, "activation_checkpointing_enable"):  # its name from transformers 5.2x on
         model.activation_checkpointing_enable(options)
     else:

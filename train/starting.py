@@ -69,6 +69,7 @@ def training_of(
     def start() -> Any:
         return load_model(ready.folder, dtype=plan.stored, architecture=objective.architecture)
 
+    terms, rehearsals = retention_terms(arm, model, load=start, general=ready.general.rows, seed=plan.source.seed)
     validation = validation_rows(objective, ready.validation.rows)
     return Training(
         model,
@@ -78,7 +79,8 @@ def training_of(
         arm,
         steps=steps,
         pad=ready.pad,
-        terms=retention_terms(arm, model, load=start, general=ready.general.rows, pad=ready.pad),
+        terms=terms,
+        rehearsals=rehearsals,
         watch=watch,
         bfloat16=plan.bfloat16,
         attention=attention,

@@ -183,8 +183,15 @@ class Reft(nn.Module):
         finally:
             self._off = before
 
+    def kept(self) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+        """For ``context_fn`` of activation checkpointing: a block computed again changes what it changed before.
+
+        Other passes may lie between the two, such as one with nothing changed.
+        """
+        return contextlib.nullcontext(), _Again(self, self._where)
+
     def look(self, _model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before a pass: finds the tokens to change. They are kept for layers that are computed again backwards."""
+        """Before a pass: finds the tokens to change."""
         told = _told.get()
         spans = [] if self._off else told if told is not None else _whole(args, kwargs)
         device = next(self.parameters()).device
@@ -202,6 +209,19 @@ class Reft(nn.Module):
                 edited = self.parts[f"layer{layer}_{name}"](hidden[place].float())
             hidden = hidden.index_put(place, edited.to(hidden.dtype))
         return hidden if isinstance(output, torch.Tensor) else (hidden, *output[1:])
+
+
+class _Again:
+    """The places of an earlier pass, within a block; as often as it is entered."""
+
+    def __init__(self, reft: Reft, where: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
+        self._reft, self._held = reft, where
+
+    def __enter__(self) -> None:
+        self._held, self._reft._where = self._reft._where, self._held
+
+    def __exit__(self, *_: object) -> None:
+        self._held, self._reft._where = self._reft._where, self._held
 
 
 def _whole(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Span]:

@@ -114,6 +114,7 @@ def _fit(
     listen: Listener,
     *,
     shows_rows: bool,
+    chooses: str | None,
 ) -> None:
     from train import Checked, Flat, Preflight, Resumed, StepDone, Stopped, Validated, Watched, fit, step_course
 
@@ -151,6 +152,7 @@ def _fit(
         offline=recipe.offline,
         progress=heard,
         imports=recipe.folder,
+        chooses=chooses,
     )
 
 
@@ -201,7 +203,9 @@ def _choose(
         output = target if len(points) == 1 else target.with_name(f".{target.name}.grid-{number}")
         own = json_digest({"cell": key, "point": point.training})
         if len(points) == 1 or not is_trained(output, own):
-            _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shows_rows and number == 0)
+            shown = shows_rows and number == 0
+            chooses = f"the grid of arm '{cell.arm}'" if len(points) > 1 else None
+            _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shown, chooses=chooses)
             if len(points) > 1:
                 write_json(output / "cell.json", {"key": own, "weights": _weights(output)})
         result = _point(output)
@@ -212,11 +216,6 @@ def _choose(
                 "validation_loss": result.validation_loss,
             }
         )
-        if len(points) > 1 and result.validation_loss is None:
-            raise DatakitError(
-                f"the arm '{cell.arm}' has a grid, but there is no validation split to choose on",
-                hint="Add validation to the split step, or give single values",
-            )
         if best is None or (result.validation_loss or 0.0) < (best.validation_loss or 0.0):
             best = result
     if best is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datakit.core.errors import StorageError, UsageError
 from datakit.core.storage import read_json, storage_errors, write_json
-from datakit.experiment.tuned import seen_in_training
+from datakit.experiment.tuned import decided_by_suite, seen_in_training
 
 if TYPE_CHECKING:
     from evalkit.log import EvalLog
@@ -70,11 +70,15 @@ def write_comparison(
     """
     from evalkit.contamination import keep_items
     from evalkit.report import from_logs, write_report
+    from evalkit.report.chosen import without_asked
 
     name = re.sub(r"[^\w.+-]+", "-", Path(tuned).with_suffix("").name).strip("-.") or "tuned"
     name = f"{name}-tuned" if name == "base" else name
     title = f"{name} against {Path(base).name or base}"
-    seen = seen_in_training(Path(tuned)) if Path(tuned).exists() else None
+    here = Path(tuned) if Path(tuned).exists() else None
+    seen = seen_in_training(here) if here is not None else None
+    asked_there = [name] if here is not None and decided_by_suite(here) else []
+    before, after = without_asked(before, asked_there), without_asked(after, asked_there)
     asked = dict(pairing) if seen is None else {**pairing, "contaminated": seen}
     report = from_logs(before, {(name, None): after}, title=title, seed=seed, pairing=asked, reproduce=[reproduce])
     check_folder(output)

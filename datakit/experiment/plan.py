@@ -128,6 +128,7 @@ def _measure_training(
             output=output,
             replay=general_files(arm, place),
             progress=heard,
+            chooses=_chosen_by_loss(name, arm),
         )
         record = read_json(output / "train.json")
         per_epoch = int(record["steps_per_epoch"])
@@ -144,6 +145,13 @@ def _measure_training(
         shutil.rmtree(output)
     total.memory = total.memory or _resident_peak()
     return total
+
+
+def _chosen_by_loss(name: str, arm: Arm) -> str | None:
+    """What the run would choose by the validation loss, which has to be there then."""
+    if arm.is_grid:
+        return f"the grid of arm '{name}'"
+    return f"arm '{name}', watch.keep best" if arm.watch is not None and arm.watch.keep == "best" else None
 
 
 def _short(arm: Arm) -> Arm:

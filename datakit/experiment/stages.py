@@ -80,16 +80,18 @@ def run_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layou
 def write_stages(recipe: Recipe, reported: Sequence[Cell], layout: Layout) -> None:
     """Writes ``stages.json``: the matrix of every cell that went through all stages."""
     from evalkit.compare import combine_logs
+    from evalkit.report.chosen import cells_asked, without_asked
     from evalkit.report.run import read_logs
     from evalkit.stages import stage_facts, stage_matrix
 
     names = [stage.name for stage in recipe.stages]
     places = [layout.stage(at, name) for at, name in enumerate(names, 1)]
-    base = combine_logs(read_logs(layout.evaluation("base")))
+    chosen = cells_asked(layout.root, [cell.name for cell in reported])
+    base = combine_logs(without_asked(read_logs(layout.evaluation("base")), chosen))
     found = []
     for cell in reported:
         if layout.evaluation(cell.name).is_dir():
-            logs = [combine_logs(read_logs(place.evaluation(cell.name))) for place in places]
+            logs = [combine_logs(without_asked(read_logs(place.evaluation(cell.name)), chosen)) for place in places]
             found.append(stage_facts(stage_matrix(base, logs, names, arm=cell.arm, seed=cell.seed)))
     write_json(layout.root / "stages.json", {"cells": found}, format=_FORMAT)
 

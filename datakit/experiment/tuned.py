@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from evalkit.log import EvalLog
     from evalkit.suite import Suite
 
-__all__ = ["Named", "check_model", "find_named", "seen_in_training", "suite_of", "with_findings"]
+__all__ = [
+    "Named",
+    "check_model",
+    "decided_by_suite",
+    "find_named",
+    "seen_in_training",
+    "suite_of",
+    "with_findings",
+]
 
 _DEEP = 5  # runs/NAME/models/CELL/checkpoints/step-N
 
@@ -134,6 +142,18 @@ def seen_in_training(path: Path) -> dict[str, frozenset[str]] | None:
 
     run = _run_of(path)
     return None if run is None else contaminated_items(run)
+
+
+def decided_by_suite(path: Path) -> bool:
+    """Whether items of a suite decided how the training of a model ended, or which state is kept.
+
+    Args:
+        path: The model, or its logs in a run.
+    """
+    from evalkit.report.chosen import asked_of
+
+    run = _run_of(path)
+    return asked_of(path) or (run is not None and asked_of(run / "models" / path.resolve().name))
 
 
 def with_findings(log: EvalLog, named: Named, notes: list[str]) -> tuple[EvalLog, list[str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.storage import read_json
 from evalkit.contamination import contaminated_items
 from evalkit.errors import EvalError
+from evalkit.report.chosen import cells_asked, without_asked
 from evalkit.report.model import ArmResult, Report
 from evalkit.report.watched import watched_course
 
@@ -140,6 +141,7 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
         )
     manifest = read_json(run / "manifest.json") if (run / "manifest.json").exists() else {}
     folders = _arm_folders(run, manifest)
+    chosen = cells_asked(run, [folder.name for folder in folders.values()])  # of all arms, whichever is shown
     if arm is not None:
         known = list(dict.fromkeys(name for name, _ in folders))
         folders = {key: folder for key, folder in folders.items() if key[0] == arm}
@@ -160,8 +162,8 @@ def from_run(run: Path, *, arm: str | None = None, seed: int = 0) -> Report:
     if (contaminated := contaminated_items(run)) is not None:
         pairing["contaminated"] = contaminated
     return from_logs(
-        read_logs(run / "evals" / BASE),
-        {key: read_logs(folder) for key, folder in folders.items()},
+        without_asked(read_logs(run / "evals" / BASE), chosen),
+        {key: without_asked(read_logs(folder), chosen) for key, folder in folders.items()},
         title=str(manifest.get("name") or run.resolve().name),
         seed=seed,
         beside=_beside(run, manifest),

@@ -14,7 +14,7 @@ from evalkit.errors import EvalError
 from evalkit.evaluate import Session
 from evalkit.kl import divergences
 from evalkit.probe import SuiteProbe
-from evalkit.selection import is_selection
+from evalkit.selection import may_be_asked, unseen_log
 from evalkit.suite import Suite, load_suite
 
 
@@ -55,13 +55,23 @@ def test_measures_a_part_of_the_suite_and_how_far_the_model_moved(loaded, small)
     assert moved["kl"] == pytest.approx(expected, rel=2e-3)
 
 
-def test_asks_only_what_a_selection_may_see(loaded, small, monkeypatch):
+def test_asks_only_what_a_report_can_leave_out(loaded, small, monkeypatch):
     """Whatever stops a training is reported on the other items."""
     model, tokenizer = loaded
-    seen = []
-    monkeypatch.setattr(module, "is_selection", lambda doc: seen.append(doc) or is_selection(doc))
+    seen = {}
+
+    def heard(doc, cluster):
+        seen[doc] = may_be_asked(doc, cluster)
+        return seen[doc]
+
+    monkeypatch.setattr(module, "may_be_asked", heard)
     SuiteProbe(small, model, tokenizer, chat=ChatSettings(), items=12)
-    assert 0.1 < sum(map(is_selection, seen)) / len(seen) < 0.6
+    assert 0.1 < sum(seen.values()) / len(seen) < 0.6
+    log = Session(model_path()).evaluate(small, limit=24)
+    asked = {doc for doc, chosen in seen.items() if chosen}
+    rest = unseen_log(log, "of this test")
+    assert asked & {*log.items.column("doc_hash").to_pylist()} == asked
+    assert not asked & {*rest.items.column("doc_hash").to_pylist()}
 
 
 def test_a_small_budget_of_memory_takes_fewer_texts(loaded, small, monkeypatch):

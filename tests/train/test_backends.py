@@ -62,7 +62,7 @@ def test_what_preference_data_gives_is_measured_against_the_start_model(adapter,
     assert result.validation_loss != pytest.approx(0.69314718, abs=1e-7)
 
 
-@pytest.mark.parametrize("adapter", ["full", "lora"])
+@pytest.mark.parametrize("adapter", ["full", "lora", "loreft"])
 def test_mock_stands_for_a_training(adapter, model_folder, dataset, tmp_path):
     arm = Arm(adapter=adapter, backend="mock", **SHORT)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -93,6 +93,17 @@ def test_the_validation_loss_is_measured_on_what_was_written_as_our_loop_measure
     ours = fit(Arm(adapter="full", **SHORT), model=model_folder, data=dataset(), output=tmp_path / "ours")
     assert untouched.validation_loss == pytest.approx(ours.history[0]["validation_loss"], rel=1e-4)
     assert untouched.validation_loss != pytest.approx(ours.validation_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "loreft"])
+def test_the_validation_loss_of_an_adapter_is_measured_as_our_loop_measures_it(
+    adapter, model_folder, dataset, tmp_path
+):
+    """An intervention changes the prompt alone, so it has to be told where that ends."""
+    arm = Arm(adapter=adapter, backend={"mock": {"size": 1e-6}}, **SHORT)
+    written = fit(arm, model=model_folder, data=dataset(), output=tmp_path / "mock", seed=2)
+    ours = fit(Arm(adapter=adapter, **SHORT), model=model_folder, data=dataset(), output=tmp_path / "ours", seed=2)
+    assert written.validation_loss == pytest.approx(ours.history[0]["validation_loss"], rel=1e-4)
 
 
 class Writes:
@@ -159,7 +170,7 @@ def garbage(folder, base):
         (lambda folder, base: None, "no .safetensors weights were written"),
         (lambda folder, base: (folder / "pytorch_model.bin").write_bytes(b"x"), "There is: pytorch_model.bin"),
         (garbage, "model.safetensors is not readable"),
-        (lambda folder, base: save_file({}, folder / "model.safetensors"), "without config.json or adapter_config"),
+        (lambda folder, base: save_file({}, folder / "model.safetensors"), "without config.json, adapter_config"),
         (lambda folder, base: copied(folder, base, nothing), "is the base model, unchanged"),
         (lambda folder, base: copied(folder, base, nan), "'model.norm.weight' holds NaN"),
         (lambda folder, base: copied(folder, base, lost), "1 weights are missing, 'model.layers.1.mlp.up_proj.weight'"),
@@ -220,4 +231,4 @@ def test_a_probe_is_refused_where_nobody_would_call_it(model_folder, dataset, tm
 def test_the_log_tells_the_events(model_folder, dataset, tmp_path):
     fit(Arm(backend="mock", **SHORT), model=model_folder, data=dataset(), output=tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["preflight", "started", "validated", "finished"]
+    assert [line["event"] for line in lines] == ["preflight", *["checked"] * 3, "started", "validated", "finished"]

@@ -308,3 +308,17 @@ def test_a_folder_that_cannot_be_made(model_folder, dataset, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         fit(FULL, model=model_folder, data=dataset(), output=tmp_path / "file" / "out")
+
+
+def test_two_processes_do_not_train_into_one_output(model_folder, dataset, tmp_path):
+    import fcntl
+
+    arm = Arm(adapter="full", learning_rate=1e-3, steps=1)
+    log = tmp_path / "out.log.jsonl"
+    log.write_text("another\n")
+    with log.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TrainError, match="out: another process trains into this output now"):
+            fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
+        assert log.read_text() == "another\n"
+    assert fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out").steps == 1

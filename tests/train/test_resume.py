@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from datakit.core.chat import ChatSettings
 from datakit.core.errors import DiskFull, StorageError
@@ -86,6 +87,34 @@ def test_goes_on_bit_for_bit(arm, killed, model_folder, dataset, tmp_path):
         assert weights(tmp_path / "out/checkpoints" / kept) == weights(tmp_path / "whole/checkpoints" / kept)
     assert facts(tmp_path / "out") == facts(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out", "whole"]
+
+
+REST = {"replay": {"from": "general", "share": 0.3}, "l2": {"weight": 0.1}, "token_mask": {"quantile": 0.7}}
+KEEPING = {
+    "full": {"adapter": "full", "kl": {"weight": 0.5, "from": "general", "rows": 3}, **REST},
+    "lora": {"rank": 2, "dropout": 0.3, "kl": {"weight": 0.5, "from": "general", "rows": 3}, **REST},
+    "kl on trained tokens": {"adapter": "full", "kl": {"weight": 0.5}},
+}
+
+
+@pytest.mark.parametrize("settings", list(KEEPING.values()), ids=list(KEEPING))
+def test_what_keeps_a_model_from_forgetting_goes_on_bit_for_bit(settings, model_folder, dataset, replay_file, tmp_path):
+    """8 steps are 4 and 4; and in smaller batches, as after memory ran out, the same but for rounding."""
+    arm = Arm(batch_size=4, accumulate=2, learning_rate=1e-2, steps=8, save_every=4, **settings)
+    run = {"model": model_folder, "data": dataset(), "replay": {"general": replay_file}, "seed": 3}
+    fit(arm, output=tmp_path / "whole", **run)
+    for name, again in (("out", arm), ("cut", arm.model_copy(update={"batch_size": 2, "accumulate": 4}))):
+        with pytest.raises(Killed):
+            fit(arm, output=tmp_path / name, progress=killed_at(6), **run)
+        events = []
+        fit(again, output=tmp_path / name, progress=events.append, **run)
+        assert only(events, Resumed)[0].step == 4
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+    assert facts(tmp_path / "out") == facts(tmp_path / "whole")
+    if "dropout" not in settings:
+        file = next((tmp_path / "whole").glob("*.safetensors"))
+        for name, value in load_file(file).items():
+            torch.testing.assert_close(load_file(tmp_path / "cut" / file.name)[name], value, rtol=1e-2, atol=1e-3)
 
 
 def test_killed_between_a_step_and_its_validation(model_folder, dataset, tmp_path):

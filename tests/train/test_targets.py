@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BertConfig, GPT2Config, ModernBertConfig
 
-from train import Arm, TrainError
+from datakit.core.adapters import lay_over
+from train import Arm, TrainError, fit
+from train.adapters import targets
 from train.adapters.lora import Lora
 from train.adapters.targets import target_modules
 
@@ -69,3 +73,18 @@ def test_other_names_pass_and_a_model_without_an_mlp_is_refused(model):
     assert target_modules(model, ("q_proj",)) == ["q_proj"]
     with pytest.raises(TrainError, match="no linear layer outside attention"):
         target_modules(torch.nn.Linear(2, 2), "mlp")
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_attention_stays_as_it_was_and_not_without_the_choice(removed, model_folder, dataset, tmp_path, monkeypatch):
+    """Removed is what tells attention from the rest of a block."""
+    if removed:
+        monkeypatch.setattr(targets, "_ATTENTION", re.compile("never"))
+    arm = Arm(targets="mlp", rank=2, learning_rate=1e-2, steps=4, batch_size=4)
+    found = fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
+    assert found.validation_loss < found.history[0]["validation_loss"]
+    start = dict(AutoModelForCausalLM.from_pretrained(model_folder).named_parameters())
+    tuned = lay_over(AutoModelForCausalLM.from_pretrained(model_folder), tmp_path / "out").merge_and_unload()
+    moved = {name for name, value in tuned.named_parameters() if not torch.equal(value, start[name])}
+    assert {name for name in start if ".mlp." in name} <= moved
+    assert any(".self_attn." in name for name in moved) is removed

@@ -96,6 +96,9 @@ def high(prompts, completions, completion_ids, answer, id, **columns):
     assert all(text.startswith("<s>") for text in prompts), prompts
     return [sum(token > 128 for token in ids) / len(ids) for ids in completion_ids]
 
+def same(completions, **columns):
+    return [1.0] * len(completions)
+
 def short(completions, **columns):
     return [1.0]
 
@@ -144,6 +147,19 @@ def test_the_mean_reward_rises(trainer, model_folder, dataset, tmp_path, rewards
     assert record["validation_loss"] == result.validation_loss > 0
 
 
+@pytest.mark.parametrize("trainer", ["grpo", "rloo"])
+def test_where_every_answer_earns_the_same_nothing_is_learnt(trainer, model_folder, dataset, tmp_path, rewards):
+    """Without differences between rewards no advantage is left, and so no gradient."""
+    with pytest.raises(TrainError, match="is the base model, unchanged"):
+        fit(
+            online(trainer, "rewards:same", steps=1),
+            model=model_folder,
+            data=dataset(),
+            output=tmp_path / "out",
+            imports=rewards,
+        )
+
+
 @pytest.mark.parametrize(
     ("reward", "message"),
     [
@@ -177,6 +193,7 @@ def test_a_reward_that_cannot_be_used_is_named(reward, message, model_folder, da
         ({"backend": {"trl": {"trainer": "rloo", "reward": "a:b", "completions": 3}}, "steps": 1}, "16 rows per step"),
         ({"backend": {"trl": {"trainer": "dpo"}}}, "trainer dpo needs objective: dpo"),
         ({"backend": {"trl": {"trainer": "ppo"}}}, "backend.trl.trainer"),
+        ({"backend": "trl", "adapter": "loreft"}, "does not tell adapter loreft where a prompt ends"),
         ({"backend": "trl", "checkpoints": 2}, "checkpoints: backend 'trl' does not follow"),
     ],
 )

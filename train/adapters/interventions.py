@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from datakit.core.reft import Span
     from train.config import Arm
 
-__all__ = ["REFT_DEFAULTS", "REFT_OPTIONS", "intervene", "prompt_spans", "shown_prompts", "write_interventions"]
+__all__ = [
+    "REFT_DEFAULTS",
+    "REFT_OPTIONS",
+    "intervene",
+    "prompt_spans",
+    "shown_prompts",
+    "shown_spans",
+    "write_interventions",
+]
 
 REFT_DEFAULTS: Mapping[str, Default] = {
     "learning_rate": Default(9e-4, "as for common sense in arXiv 2404.03592"),
@@ -108,8 +116,13 @@ def prompt_spans(batch: Any) -> list[Span]:
 
 def shown_prompts(model: Any, batch: Any) -> contextlib.AbstractContextManager[None]:
     """Tells a model with interventions where the batch's prompts are; nothing for any other model."""
+    return shown_spans(model, prompt_spans(batch)) if hasattr(model, "reft") else contextlib.nullcontext()
+
+
+def shown_spans(model: Any, spans: Sequence[Span]) -> contextlib.AbstractContextManager[None]:
+    """The same of prompts whose places are known."""
     if not hasattr(model, "reft"):
         return contextlib.nullcontext()
     from datakit.core.reft import prompts
 
-    return prompts(prompt_spans(batch))
+    return prompts(spans)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from datakit.core.adapters import switched_off
 from datakit.core.checkpoint import load_model
 from train.backends import Job, Outcome
 from train.errors import TrainError
@@ -162,7 +163,7 @@ def _reference(model: Any, *, temperature: float) -> Callable[[Answers], torch.T
         with torch.no_grad():
             if frozen is not None:
                 return answer_logprobs(frozen, answers, temperature=temperature)
-            with model.disable_adapter():
+            with switched_off(model):
                 return answer_logprobs(model, answers, temperature=temperature)
 
     return logprobs

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Trl", "TrlSettings"]
 
 _ONLINE = ("grpo", "rloo")
+_CHANGE_PROMPTS = ("loreft", "direft")
 _MEASURED = ("reward", "reward_std", "kl", "rewards/margins", "rewards/accuracies", "completions/mean_length")
 
 
@@ -60,6 +61,8 @@ class Trl:
 
     def check(self, arm: Arm, settings: Any) -> str | None:
         """Objective, trainer and reward have to agree."""
+        if arm.adapter in _CHANGE_PROMPTS:
+            return f"TRL does not tell adapter {arm.adapter} where a prompt ends; native, ppo and mock do"
         trainer = settings.trainer or arm.objective
         online = trainer in _ONLINE
         rows = "sft" if online else trainer

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datakit.core.adapters import PEFT_CONFIG, REFT_CONFIG, is_adapter, lay_over, switched_off
 from datakit.core.checkpoint import load_model
 from datakit.core.errors import ModelError
+from train.adapters.interventions import shown_prompts
 from train.checks.vocabulary import check_vocabulary
 from train.data import batches
 from train.errors import TrainError
@@ -20,7 +22,7 @@ from train.prepare import Prepared
 
 __all__ = ["Written", "examine", "versions_of"]
 
-_CONFIGS = ("adapter_config.json", "config.json")
+_CONFIGS = ("config.json", PEFT_CONFIG, REFT_CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Written:
     """What stands in a folder.
 
     Attributes:
-        adapter: A PEFT adapter, not a whole model.
+        adapter: An adapter, not a whole model.
         parameters: In its files.
         validation_loss: Of the model it gives; None without a validation split.
     """
@@ -55,10 +57,9 @@ def examine(folder: Path, ready: Prepared, objective: Objective, *, batch_size: 
     if not files:
         found = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
         raise TrainError("no .safetensors weights were written", where=folder, hint=f"There is: {found}")
-    config = next((name for name in _CONFIGS if (folder / name).is_file()), None)
-    if config is None:
-        raise TrainError(f"the weights came without {' or '.join(reversed(_CONFIGS))}", where=folder)
-    adapter = config == _CONFIGS[0]
+    if not any((folder / name).is_file() for name in _CONFIGS):
+        raise TrainError(f"the weights came without {', '.join(_CONFIGS[:-1])} or {_CONFIGS[-1]}", where=folder)
+    adapter = is_adapter(folder)
     if not adapter:
         _check_differs(files, ready.folder)
     parameters = _check_finite(files)
@@ -95,7 +96,7 @@ class _Tried:
         model = _adapted(folder, self._base(), self.device)
         rows = validation_rows(self.objective, self.ready.validation.rows)
         tried = validation_rows(self.objective, self.ready.train.rows[:8])
-        with model.disable_adapter():
+        with switched_off(model):
             rows, tried = self._referred(model, rows), self._referred(model, tried)
             before = self._loss(model, tried)
         if self._loss(model, tried) == before:
@@ -125,7 +126,8 @@ class _Tried:
         made = batches(rows, batch_size=self.batch_size, pad=self.ready.pad, collate=self.objective.collate)
         with torch.inference_mode():
             for batch in made:
-                total += float(self.objective.loss(model, batch.to(model.device)).total)
+                with shown_prompts(model, batch):
+                    total += float(self.objective.loss(model, batch.to(model.device)).total)
                 weight += batch.weight
         return total / weight
 
@@ -185,22 +187,16 @@ def _one(file: Path, name: str) -> Any:
 
 
 def _adapted(folder: Path, base: Any, device: str) -> Any:
-    from datakit.core.require import require
-
-    peft = require("peft", extra="train")
     try:
-        kind = json.loads((folder / "adapter_config.json").read_bytes()).get("peft_type")
+        if (folder / PEFT_CONFIG).is_file() and "peft_type" not in json.loads((folder / PEFT_CONFIG).read_bytes()):
+            raise TrainError(f"{PEFT_CONFIG} names no peft_type", where=folder)
         with warnings.catch_warnings():
-            # PEFT 0.21 asks a model of transformers 5.23 for a name that is deprecated there, and only warns of
-            # weights that are missing.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            # PEFT only warns of weights that are missing.
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-            model = peft.PeftModel.from_pretrained(base, str(folder))
-    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, UserWarning) as error:
+            model = lay_over(base, folder)
+    except (ModelError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, UserWarning) as error:
         line = " ".join(str(error).split())[:200]
         raise TrainError(f"the adapter that was written does not load over its base: {line}", where=folder) from error
-    if kind is None:
-        raise TrainError("adapter_config.json names no peft_type", where=folder)
     return model.to(device).eval()
 
 

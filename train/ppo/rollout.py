@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from train.adapters.interventions import shown_spans
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -46,6 +48,11 @@ class Answers:
     def tokens(self) -> torch.Tensor:
         """(answers, tokens), the answers' token ids; what the mask leaves out means nothing."""
         return self.ids.gather(1, self.places + 1)
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        """Row, beginning and end of every prompt."""
+        return [(row, 0, start) for row, start in enumerate(self.starts.tolist())]
 
     def rows(self, chosen: slice) -> Answers:
         """Some of them."""
@@ -136,7 +143,8 @@ def answer_logprobs(model: Any, answers: Answers, *, temperature: float = 1.0) -
     """
     import torch
 
-    logits = model(input_ids=answers.ids, use_cache=False).logits
+    with shown_spans(model, answers.spans):
+        logits = model(input_ids=answers.ids, use_cache=False).logits
     rows = torch.arange(len(answers), device=logits.device)[:, None]
     chosen = logits[rows, answers.places].float() / temperature
     logprobs = chosen.log_softmax(-1).gather(2, answers.tokens[:, :, None]).squeeze(2)

@@ -1,18 +1,22 @@
 """What keeps a model from forgetting while it learns: terms beside the loss, one file each.
 
-Each is a sum over the batch that the loop divides, like the loss, by the weight of the whole step.
+Each is a sum over the batch that the loop divides, like the loss, by the weight of the whole step; what has rows of its
+own is divided by theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
 
+    from train.data import Batch
+    from train.masking import Row
     from train.objectives import Loss
 
-__all__ = ["Term"]
+__all__ = ["Rehearsal", "Term"]
 
 
 class Term(Protocol):
@@ -25,5 +29,26 @@ class Term(Protocol):
             model: In training mode.
             batch: On its device.
             loss: Of the objective on this batch.
+        """
+        ...
+
+
+class Rehearsal(Protocol):
+    """Something added to the loss of every step, on rows of its own."""
+
+    def rows(self, step: int) -> Sequence[Row]:
+        """The step's rows, a function of its number: a training that goes on, cut otherwise, has the same.
+
+        Args:
+            step: Counted from 1.
+        """
+        ...
+
+    def __call__(self, model: Any, batch: Batch) -> torch.Tensor:
+        """A sum over a batch of them, which the loop divides by the weight of the step's rows; with a gradient.
+
+        Args:
+            model: In training mode.
+            batch: On its device.
         """
         ...

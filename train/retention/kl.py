@@ -4,16 +4,16 @@
     term(step) = weight * KL / number of tokens
 
 p0 is the start model, p the one in training. Taken on the trained tokens, or on general rows that are drawn for every
-batch; then the batch's share of the step is the general rows' mean times the batch's weight. Forgetting goes with the
-divergence from the start model on the new task (Shenfeld et al., arXiv 2509.04259).
+step. Forgetting goes with the divergence from the start model on the new task (Shenfeld et al., arXiv 2509.04259).
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from train.data import collate
+from datakit.core.hashing import digest
 from train.losses import logits_at
 
 if TYPE_CHECKING:
@@ -45,27 +45,26 @@ class KlOnTrained:
 
 
 class KlOnGeneral:
-    """On general rows, drawn anew for every batch with torch's own random numbers, which a resumed training restores.
+    """On general rows: their mean per token, whatever the step's own rows weigh.
 
     Args:
-        weight: Of the divergence beside the loss.
+        weight: Of the divergence beside the mean loss.
         reference: The start model.
-        rows: General rows to draw from.
-        size: So many are drawn for a batch.
-        pad: Token id to pad with.
+        general: General rows to draw from.
+        size: So many are drawn for a step.
+        seed: Of the training.
     """
 
-    def __init__(self, weight: float, reference: Reference, rows: Sequence[Row], *, size: int, pad: int) -> None:
-        self._weight, self._reference, self._rows, self._size, self._pad = weight, reference, rows, size, pad
+    def __init__(self, weight: float, reference: Reference, general: Sequence[Row], *, size: int, seed: int) -> None:
+        self._weight, self._reference, self._general, self._size, self._seed = weight, reference, general, size, seed
 
-    def __call__(self, model: Any, batch: Any, loss: Loss) -> torch.Tensor:
-        """Mean divergence per general token, times the batch's weight."""
-        import torch
+    def rows(self, step: int) -> list[Row]:
+        """Drawn with replacement, from the seed and the step alone."""
+        return random.Random(digest("train", self._seed, "general", step)).choices(self._general, k=self._size)
 
-        drawn = [self._rows[at] for at in torch.randint(len(self._rows), (self._size,)).tolist()]
-        general = collate(drawn, pad=self._pad).to(model.device)
-        found = forward_kl(self._reference(model, general), logits_at(model, general))
-        return found * (self._weight * float(batch.weight) / len(general.targets))
+    def __call__(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Summed over the batch's tokens."""
+        return self._weight * forward_kl(self._reference(model, batch), logits_at(model, batch))
 
 
 def forward_kl(start: torch.Tensor, now: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:

@@ -38,7 +38,7 @@ class Kl(BaseModel):
         weight: A nat of divergence per token costs as much as this many nats of loss.
         source: Name of a source of general rows, ``from`` in a recipe, on whose tokens it is taken; without it the
             trained tokens themselves.
-        rows: So many general rows are drawn for every batch; 4.
+        rows: So many general rows are drawn for every step; 4.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -12,22 +12,25 @@ from train.retention.reference import AdapterOff, Frozen, Reference, has_switch
 if TYPE_CHECKING:
     from train.config import Arm
     from train.masking import Row
-    from train.retention import Term
+    from train.retention import Rehearsal, Term
 
 __all__ = ["retention_terms"]
 
 
-def retention_terms(arm: Arm, model: Any, *, load: Callable[[], Any], general: Sequence[Row], pad: int) -> list[Term]:
-    """The terms of an arm, in no particular order: they are added.
+def retention_terms(
+    arm: Arm, model: Any, *, load: Callable[[], Any], general: Sequence[Row], seed: int
+) -> tuple[list[Term], list[Rehearsal]]:
+    """The terms of an arm, in no particular order: they are added. First those on the step's rows, then the others.
 
     Args:
         arm: With or without them.
         model: At the start, on its device.
         load: Loads the start model once more, where an adapter cannot be switched off.
         general: Rows for the divergence on general text.
-        pad: Token id to pad with.
+        seed: Of the training.
     """
     terms: list[Term] = []
+    rehearsals: list[Rehearsal] = []
     if arm.l2 is not None:
         terms.append(L2ToStart(arm.l2.weight, model))
     if arm.kl is not None:
@@ -35,5 +38,5 @@ def retention_terms(arm: Arm, model: Any, *, load: Callable[[], Any], general: S
         if arm.kl.source is None:
             terms.append(KlOnTrained(arm.kl.weight, reference))
         else:
-            terms.append(KlOnGeneral(arm.kl.weight, reference, general, size=arm.kl.rows, pad=pad))
-    return terms
+            rehearsals.append(KlOnGeneral(arm.kl.weight, reference, general, size=arm.kl.rows, seed=seed))
+    return terms, rehearsals

@@ -49,6 +49,9 @@ def test_a_run_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert record["kept_step"] in [entry["step"] for entry in asked if entry["step"] and entry["forgetting"] <= 0.2]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [point["step"] for point in report["watched"][0]["points"]] == [entry["step"] for entry in asked]
+    (said,) = {note for arm in report["arms"] for note in arm["notes"] if "left out of every arm" in note}
+    assert "when the training of 'full-1' ends" in said
+    assert all(row["items"] < 10 for row in report["arms"][0]["general"])
     assert "While training" in (tmp_path / "out" / "report.html").read_text()
 
 

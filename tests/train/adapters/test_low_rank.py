@@ -1,4 +1,4 @@
-"""rsLoRA, DoRA and OSF do what their equations say, and are no longer themselves without their central term."""
+"""LoRA, rsLoRA, DoRA and OSF do what their equations say, and are no longer themselves without their central term."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from train import Arm, TrainError, fit
 from train.adapters import osf
 
 pytest.importorskip("peft")
+from peft.tuners.lora.layer import Linear
+
 IDS = torch.tensor([[256, 10, 20, 30, 40]])
 
 
@@ -43,6 +45,22 @@ def by_hand(folder, base, equation):
 def rewrite(folder, **changes):
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_lora_adds_a_low_rank_product_and_learns_nothing_without_it(model_folder, dataset, tmp_path, monkeypatch):
+    arm, out = Arm(adapter="lora", rank=4, learning_rate=1e-2, steps=6, batch_size=4), tmp_path / "out"
+    found = fit(arm, model=model_folder, data=dataset(), output=out)
+    assert found.validation_loss < found.history[0]["validation_loss"] - 0.1
+    assert torch.allclose(
+        trained(out, model_folder), by_hand(out, model_folder, lambda w, a, b, _: w + 2 * b @ a), atol=1e-5
+    )
+
+    def without(self, x, *args, **settings):
+        return self.base_layer(x) + 0.0 * sum(part.weight.sum() for part in self.lora_B.values())
+
+    monkeypatch.setattr(Linear, "forward", without)
+    with pytest.raises(TrainError, match="changed no weight"):
+        fit(arm, model=model_folder, data=dataset(), output=tmp_path / "removed")
 
 
 @pytest.mark.parametrize("rank", [4, 16])

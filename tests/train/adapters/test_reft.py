@@ -60,6 +60,22 @@ def test_direft_is_its_equation():
     assert not torch.allclose(part(h), h, atol=1e-2)
 
 
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize(("method", "kind"), [("loreft", Loreft), ("direft", Direft)])
+def test_it_learns_and_not_without_the_intervention(
+    method, kind, removed, model_folder, dataset, tmp_path, monkeypatch
+):
+    if removed:
+        monkeypatch.setattr(kind, "forward", lambda self, h: h + 0.0 * self.basis.sum())
+    arm = Arm(adapter=method, rank=4, learning_rate=3e-2, steps=25, batch_size=8, options={"identity": True})
+    if removed:
+        with pytest.raises(TrainError, match="changed no weight"):
+            fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
+        return
+    found = fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
+    assert found.validation_loss < found.history[0]["validation_loss"] - 0.2
+
+
 @pytest.mark.parametrize("kind", [Loreft, Direft])
 def test_one_intervention_has_2rd_plus_r_parameters(kind):
     """As pyreft counts them: 2 x 4 x 4096 + 4 = 32,772 in a layer of Llama-7B at rank 4."""
@@ -169,6 +185,22 @@ def test_packed_documents_are_changed_as_single_ones(model):
         assert torch.allclose(packed[:, :5], logits(model, first), atol=1e-5)
     with prompts([(0, 0, 3)]):
         assert torch.allclose(packed[:, 5:], logits(model, second), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"kl": {"weight": 0.5}}, {"kl": {"weight": 0.5, "from": "general"}}])
+@pytest.mark.parametrize("method", ["loreft", "direft"])
+def test_activations_computed_again_are_those_of_their_own_pass(
+    method, settings, model_folder, dataset, replay_file, tmp_path
+):
+    """Between a pass and its backward pass lie others: the base's, and one over general rows."""
+    written = []
+    for again in (False, True):
+        arm = Arm(adapter=method, rank=2, learning_rate=2e-2, steps=3, batch_size=4, checkpointing=again, **settings)
+        given = {"model": model_folder, "data": dataset(), "replay": {"general": replay_file}}
+        found = fit(arm, output=tmp_path / str(again), **given)
+        written.append(read(found.folder)[1])
+    for name, value in written[0].items():
+        torch.testing.assert_close(written[1][name], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{}, {"tied": False, "identity": True, "layers": [1]}])

@@ -11,7 +11,7 @@ from trl import SFTConfig, SFTTrainer
 from datakit.core.chat import render_prompt
 from train import Arm, TrainError
 from train.masking import Row
-from train.objectives import sft
+from train.objectives import Loss, sft
 from train.objectives.sft import Sft
 
 TALK = [("user", "one"), ("assistant", "first"), ("user", "two"), ("assistant", "second")]
@@ -99,6 +99,36 @@ def test_earlier_turns_are_learnt_and_not_where_they_are_left_out(
     run(model, Sft("all"), rows, steps=15)
     after = nll_of(model, first, first.trained)
     assert (after < 0.5 * before) is not removed
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_answers_are_learnt_and_not_without_the_loss(removed, model, tokenizer, encoder, table, run, monkeypatch):
+    if removed:
+        nll = sft.nll
+        monkeypatch.setattr(sft, "nll", lambda model, batch: Loss(0.0 * nll(model, batch).total))
+    rows = Sft().encode(table(*({"turns": TALK[at : at + 2]} for at in (0, 2))), encoder(tokenizer)).rows
+    before = [nll_of(model, row, row.trained) for row in rows]
+    run(model, Sft(), rows, steps=15)
+    after = [nll_of(model, row, row.trained) for row in rows]
+    assert (sum(after) < 0.5 * sum(before)) is not removed
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_lighter_turn_is_learnt_less_and_not_without_the_weights(
+    removed, model, chat_tokenizer, encoder, table, run, monkeypatch
+):
+    if removed:
+        whole = sft.turn_rows
+        monkeypatch.setattr(sft, "turn_rows", lambda id, turns, own, weights=(): whole(id, turns, own, ()))
+    own = encoder(chat_tokenizer)
+    talk = [("user", "one"), ("assistant", "zzzz"), ("user", "two"), ("assistant", "qqqq")]
+    first = Sft().encode(table({"turns": talk[:2]}), own).rows[0]
+    left = []
+    for weights in ((1.0, 1.0), (1.0, 0.05)):
+        other = copy.deepcopy(model)
+        run(other, Sft("all", weights), Sft("all", weights).encode(table({"turns": talk}), own).rows, steps=6)
+        left.append(nll_of(other, first, first.trained))
+    assert (left[1] > 1.2 * left[0]) is not removed
 
 
 def test_accumulation_with_weights_equals_one_large_batch(model, chat_tokenizer, encoder, table, run):

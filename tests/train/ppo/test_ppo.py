@@ -12,9 +12,10 @@ from scipy import stats
 
 from datakit.core.checkpoint import load_model, load_tokenizer
 from datakit.core.example import Example, Message, to_table
-from datakit.core.storage import read_json, write_table
+from datakit.core.storage import read_json, read_table, write_table
 from datakit.pocket import model_path, write_preferences
 from train import Arm, TrainError, fit
+from train.ppo import learner
 from train.ppo.rewards import model_judge
 from train.ppo.rollout import sample
 
@@ -42,6 +43,15 @@ def pairs(tmp_path_factory) -> Path:
     write_table(folder / "data" / "train-00000.parquet", to_table(rows[:300]))
     write_table(folder / "data" / "validation-00000.parquet", to_table(rows[300:]))
     return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def few(pairs, tmp_path_factory) -> Path:
+    """A few of them."""
+    folder = tmp_path_factory.mktemp("few") / "data"
+    for split in ("train", "validation"):
+        write_table(folder / f"{split}-00000.parquet", read_table(pairs / f"{split}-00000.parquet")[:6])
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -101,24 +111,37 @@ def rise(judge_folder: Path, tuned: Path) -> tuple[float, float]:
     return found.low, found.high
 
 
-def test_a_function_judges_too(pairs, tmp_path):
+def test_a_function_judges_too(few, tmp_path):
     (tmp_path / "likes.py").write_text(
         "def brevity(prompts, completions, **columns):\n    return [-len(text) for text in completions]\n"
     )
     backend = {"ppo": {"reward": "likes:brevity", "max_answer": 6, "passes": 1}}
     arm = Arm(backend=backend, adapter="lora", rank=2, learning_rate=1e-4, batch_size=4, steps=1)
-    fit(arm, model=model_path(), data=pairs, output=tmp_path / "out", seed=1, imports=tmp_path)
+    fit(arm, model=model_path(), data=few, output=tmp_path / "out", seed=1, imports=tmp_path)
     entry = next(entry for entry in read_json(tmp_path / "out" / "train.json")["history"] if "reward" in entry)
     assert entry["reward"] < 0
     assert entry["kl"] == 0.0
 
 
-def test_a_prompt_without_room_for_an_answer_is_refused(pairs, tmp_path):
+def test_nothing_is_learnt_without_the_policys_loss(few, tmp_path, monkeypatch):
+    """Interventions that begin with no change: only the policy's loss makes another model of the base."""
+    (tmp_path / "likes.py").write_text(
+        "def brevity(prompts, completions, **columns):\n    return [-len(text) for text in completions]\n"
+    )
+    backend = {"ppo": {"reward": "likes:brevity", "max_answer": 6, "passes": 1}}
+    own = {"adapter": "direft", "rank": 2, "options": {"identity": True}}
+    arm = Arm(backend=backend, learning_rate=1e-3, batch_size=4, steps=1, **own)
+    monkeypatch.setattr(learner, "policy_loss", lambda new, *args, **settings: 0.0 * new.sum())
+    with pytest.raises(TrainError, match="says exactly what its base says"):
+        fit(arm, model=model_path(), data=few, output=tmp_path / "out", seed=1, imports=tmp_path)
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused(few, tmp_path):
     (tmp_path / "likes.py").write_text("def any(prompts, completions, **columns):\n    return [0.0] * len(prompts)\n")
     backend = {"ppo": {"reward": "likes:any", "max_answer": 60}}
     arm = Arm(backend=backend, learning_rate=1e-4, batch_size=4, steps=1, max_length=64)
     with pytest.raises(TrainError, match="max_answer 60"):
-        fit(arm, model=model_path(), data=pairs, output=tmp_path / "out", seed=1, imports=tmp_path)
+        fit(arm, model=model_path(), data=few, output=tmp_path / "out", seed=1, imports=tmp_path)
 
 
 @pytest.mark.parametrize(
