@@ -140,7 +140,8 @@ def _train(plan: Plan, *, states: States | None, probe: Probe | None, report: Ca
     report(Packing(attention is not None, why))
     passes = Passes()
     if not group.together:
-        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, recomputed=arm.checkpointing)
+        ways = {"recomputed": arm.checkpointing, "compiled": arm.compile}
+        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, **ways)
     tell(Finding("passes", True, passes.text))
     watch = None if arm.watch is None else Watch(arm.watch, output)
     training = training_of(plan, model, stream, steps=facts.steps, watch=watch, attention=attention)

@@ -134,6 +134,7 @@ def check_together(arm: Arm, group: Group, *, probe: bool) -> None:
         "checkpoints": arm.checkpoints is not None,
         "replay from self": arm.replay is not None and arm.replay.source == "self",
         "save_every": arm.save_every is not None,
+        "compile": arm.compile,
         "watch": arm.watch is not None,
         "a probe": probe,
     }
