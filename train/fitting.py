@@ -24,6 +24,7 @@ from train.errors import TrainError
 from train.eventlog import event_log, seeded
 from train.events import Checked, Event, Finished, Packing, Preflight, Progress
 from train.facts import facts_of, started
+from train.fused.chosen import Passes, fewer_passes
 from train.loop import Probe, memory_errors, recompute, run_steps
 from train.manifest import Source, data_digest, training_key
 from train.packing import chosen_attention
@@ -137,6 +138,10 @@ def _train(plan: Plan, *, states: States | None, probe: Probe | None, report: Ca
     rows, objective = plan.ready.train.rows, plan.objective
     attention, why = chosen_attention(arm.packing, model, rows, objective=objective, adapter=adapter)
     report(Packing(attention is not None, why))
+    passes = Passes()
+    if not group.together:
+        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, recomputed=arm.checkpointing)
+    tell(Finding("passes", True, passes.text))
     watch = None if arm.watch is None else Watch(arm.watch, output)
     training = training_of(plan, model, stream, steps=facts.steps, watch=watch, attention=attention)
     if arm.checkpointing:
@@ -152,7 +157,7 @@ def _train(plan: Plan, *, states: States | None, probe: Probe | None, report: Ca
         done=done,
         lasting=lambda: states is not None and states.step > 0,
     )
-    with watch or contextlib.nullcontext(), keeping as keeper:
+    with watch or contextlib.nullcontext(), keeping as keeper, passes:
         callbacks: list[Callback] = [keeper] if group.together else [Movement(before, facts.steps, tell), keeper]
         journal = run_steps(training, probe=probe, callbacks=callbacks, states=states, report=report)
         if group.together:
