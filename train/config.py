@@ -18,7 +18,7 @@ from train.retention.settings import L2, SELF, Kl, Replay, TokenMask
 __all__ = ["Arm", "Every", "Watching"]
 
 Rate = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 # How a step's rows are divided up and what is saved: the sum over the step is the same.
 COMPUTING = (
@@ -121,7 +121,7 @@ class Arm(BaseModel):
             from there; none by default, but SIGINT and SIGTERM always save one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: str = "sft"
     turns: Literal["last", "all"] | None = None
@@ -136,7 +136,7 @@ class Arm(BaseModel):
     targets: str | list[str] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = 0.0  # the adapter's default is put in first
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | Annotated[list[Count], Field(min_length=1)] | None = None
     batch_size: Count = 16
     accumulate: Count = 1
