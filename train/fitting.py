@@ -23,6 +23,7 @@ from train.errors import TrainError
 from train.eventlog import event_log, seeded
 from train.events import Checked, Event, Finished, Packing, Preflight, Progress
 from train.facts import facts_of, started
+from train.fused.chosen import Passes, fewer_passes
 from train.loop import Probe, memory_errors, recompute, run_steps
 from train.manifest import Source, data_digest, training_key
 from train.packing import chosen_attention
@@ -136,6 +137,11 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
     rows, objective = plan.ready.train.rows, plan.objective
     attention, why = chosen_attention(arm.packing, model, rows, objective=objective, adapter=adapter)
     report(Packing(attention is not None, why))
+    passes = Passes()
+    if not group.together:
+        ways = {"recomputed": arm.checkpointing, "compiled": arm.compile}
+        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, **ways)
+    tell(Finding("passes", True, passes.text))
     watch = None if arm.watch is None else Watch(arm.watch, output, group)
     if arm.checkpointing:
         recompute(model)
@@ -151,7 +157,7 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
         done=states.step,
         lasting=lambda: states.step > 0,
     )
-    with watch or contextlib.nullcontext(), keeping as keeper:
+    with watch or contextlib.nullcontext(), keeping as keeper, passes:
         callbacks: list[Callback] = [keeper] if group.together else [Movement(before, facts.steps, tell), keeper]
         journal = run_steps(training, probe=probe, callbacks=callbacks, states=states, report=report)
         trained = plan.whole(model)

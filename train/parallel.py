@@ -200,6 +200,7 @@ def check_together(arm: Arm, group: Group) -> None:
     set_there = {
         "another backend": arm.chosen_backend[0] != "native",
         "adapter osf": arm.adapter == "osf",
+        "compile": arm.compile,
     }
     if wrong := [name for name, there in set_there.items() if there]:
         raise TrainError(

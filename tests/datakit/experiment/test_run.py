@@ -107,6 +107,7 @@ def test_a_killed_grid_goes_on_where_it_was(project: Path) -> None:
     train_only("out", kill_in_the_second_point)
     out = train_only("out", heard.append)
     trained = [event for event in heard if event.stage == "train" and event.subject == "lora-1"]
+    assert trained.pop(0).text == "lora-1 · loading the model, looking at rows"
     assert trained[0].text.split()[1:6] == ["goes", "on", "after", "step", "2"]
     assert [event.fraction for event in trained[1:] if not event.final] == pytest.approx([3 / 6, 4 / 6, 5 / 6, 1])
     assert (out / "cell.json").read_bytes() == (whole / "cell.json").read_bytes()
