@@ -1,12 +1,14 @@
 """Training beside TRL's SFTTrainer: the same rows, model, learning rate, precision and cores, in the same run.
 
     python benchmarks/train_speed.py --data ../shared/data
+    python benchmarks/train_speed.py --threads 1 --seeds 1
 
 Rows: GPTeacher's instructions (mean 259 tokens of the pocket tokenizer, cut at 512) and Korean chatbot questions (73).
 Ours trains 8 rows a step, packed; TRL trains 8 padded rows a step in random order, completions only, and again with its
 own packing to 512 tokens, 4 or 1 sequences a step, which is about as many tokens. Activation checkpointing is off on
-all sides, and all compute in float32. One thread, and seconds are processor time of the training alone, because the
-machine has other work; memory is the process' peak. Each side is a process of its own and starts from the same weights.
+all sides, and all compute in float32. Seconds are those of the training alone, by the clock and of the processors;
+memory is the process' peak. Each side is a process of its own and starts from the same weights; the sides take turns,
+seed by seed. At the end each model's loss on the same held-out rows is measured, by the same code.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import argparse
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import platform
 import random
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -30,7 +34,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 MODEL = ROOT / "datakit" / "pocket" / "model"
-ROWS, RATE, LONGEST = 256, 1e-3, 512
+ROWS, HELD_OUT, RATE, LONGEST = 256, 128, 1e-3, 512
 SIDES = ("ours", "ours, not packed", "trl", "trl, packing")
 
 
@@ -64,36 +68,37 @@ def encoded(data: Path, name: str) -> list[Any]:
             turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
             row = completion_row(str(number), turns, tokenizer, chat, end=end, max_length=LONGEST)
             rows += [row] if row.weight else []
-        if len(rows) == ROWS:
+        if len(rows) == ROWS + HELD_OUT:
             break
     return rows
 
 
-def ours(rows: list[Any], *, packing: bool) -> dict[str, float]:
-    """Our loop."""
+def ours(rows: list[Any], *, packing: bool, seed: int) -> tuple[Any, dict[str, Any]]:
+    """Our loop, with what ``fit`` puts around it."""
     import torch
 
     from datakit.core.checkpoint import load_model
     from train import Arm
     from train.adapters.full import Full
     from train.data import Stream
+    from train.fused.chosen import fewer_passes
     from train.loop import Training, run_steps
     from train.objectives.sft import Sft
     from train.packing import chosen_attention
 
     model = Full().apply(load_model(MODEL, dtype=torch.float32), Arm())
     arm = Arm(adapter="full", learning_rate=RATE, epochs=1, batch_size=8, schedule="linear", warmup=0.0)
-    stream, objective = Stream(rows, rows_per_step=8, seed=0), Sft()
+    stream, objective = Stream(rows, rows_per_step=8, seed=seed), Sft()
     attention, _ = chosen_attention(packing, model, rows, objective=objective, adapter=Full())
     training = Training(model, objective, stream, [], arm, steps=stream.steps_per_epoch, pad=2, attention=attention)
-    before = time.process_time()
-    journal = run_steps(training)
-    seconds = time.process_time() - before
-    losses = [entry["loss"] for entry in journal.history]
-    return {"seconds": seconds, "last_loss": sum(losses[-8:]) / 8}
+    with fewer_passes(model, rows, objective=objective, pad=2, recomputed=False):
+        clock, before = time.perf_counter(), time.process_time()
+        journal = run_steps(training)
+        seconds = {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - before}
+    return model, {**seconds, "losses": [entry["loss"] for entry in journal.history if "loss" in entry]}
 
 
-def theirs(rows: list[Any], *, packing: bool, longest: float) -> dict[str, float]:
+def theirs(rows: list[Any], *, packing: bool, longest: float, seed: int) -> tuple[Any, dict[str, Any]]:
     """TRL's trainer."""
     import tempfile
 
@@ -124,48 +129,81 @@ def theirs(rows: list[Any], *, packing: bool, longest: float) -> dict[str, float
             report_to=[],
             disable_tqdm=True,
             use_cpu=True,
-            seed=0,
+            seed=seed,
         )
         tokenizer = AutoTokenizer.from_pretrained(MODEL)
         trainer = SFTTrainer(model, config, train_dataset=Dataset.from_dict(columns), processing_class=tokenizer)
-        before = time.process_time()
+        clock, before = time.perf_counter(), time.process_time()
         trainer.train()
-        seconds = time.process_time() - before
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {"seconds": seconds, "last_loss": sum(losses[-8:]) / len(losses[-8:])}
+        seconds = {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - before}
+    return model, {**seconds, "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]}
+
+
+def held_out_loss(model: Any, rows: list[Any]) -> float:
+    """Nats per trained token of rows that nobody trained on."""
+    import torch
+
+    from train.data import collate
+    from train.losses import nll
+
+    model.eval()
+    with torch.no_grad():
+        total = sum(float(nll(model, collate([row], pad=2)).total) for row in rows)
+    return total / sum(row.trained_tokens for row in rows)
 
 
 def matmul() -> float:
-    """Floating-point operations per second of one thread in the model's largest product."""
+    """Floating-point operations per second in the model's largest product."""
     import torch
 
     a, b = torch.randn(2048, 128), torch.randn(128, 384)
-    before = time.process_time()
+    before = time.perf_counter()
     for _ in range(200):
         a @ b
-    return 200 * 2 * 2048 * 128 * 384 / (time.process_time() - before)
+    return 200 * 2 * 2048 * 128 * 384 / (time.perf_counter() - before)
 
 
-def one(data: Path, name: str, side: str) -> dict[str, float]:
+def one(data: Path, name: str, side: str, seed: int, threads: int) -> dict[str, Any]:
     """One side in this process."""
     import torch
 
-    torch.set_num_threads(1)
-    rows = encoded(data, name)
+    torch.set_num_threads(threads)
+    found = encoded(data, name)
+    rows, held_out = found[:ROWS], found[ROWS:]
     mean = sum(map(len, rows)) / len(rows)
     packing = side in ("ours", "trl, packing")
     resting = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = ours(rows, packing=packing) if side.startswith("ours") else theirs(rows, packing=packing, longest=mean)
+    if side.startswith("ours"):
+        model, measured = ours(rows, packing=packing, seed=seed)
+    else:
+        model, measured = theirs(rows, packing=packing, longest=mean, seed=seed)
     trained, tokens = sum(row.trained_tokens for row in rows), sum(map(len, rows))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        **found,
-        "trained_tokens_per_second": trained / found["seconds"],
-        "tokens_per_second": tokens / found["seconds"],
+        **measured,
+        "trained_tokens_per_second": trained / measured["seconds"],
+        "tokens_per_second": tokens / measured["seconds"],
         "mean_tokens": mean,
         "peak_mb": peak / 1024,
         "grown_mb": (peak - resting) / 1024,
+        "held_out_loss": held_out_loss(model, held_out),
         "matmul_flops": matmul(),
+    }
+
+
+def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One side over its seeds: medians, and the losses of every seed."""
+    figures = {
+        key: statistics.median(run[key] for run in runs) for key in runs[0] if key not in ("losses", "held_out_loss")
+    }
+    quarters = []
+    for losses in (run["losses"] for run in runs):
+        ends = [round(k * len(losses) / 4) for k in range(5)]
+        quarters.append([statistics.fmean(losses[start:end]) for start, end in itertools.pairwise(ends)])
+    return {
+        **figures,
+        "loss_by_quarter": [[round(value, 4) for value in quarter] for quarter in quarters],
+        "held_out_loss": [round(run["held_out_loss"], 4) for run in runs],
     }
 
 
@@ -173,35 +211,41 @@ def main() -> None:
     """Runs all sides in turn, each in a process of its own, and writes the figures."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    options.add_argument("--one", nargs=2, metavar=("DATA", "SIDE"), help=argparse.SUPPRESS)
+    options.add_argument("--threads", type=int, default=os.cpu_count())
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--one", nargs=3, metavar=("DATA", "SIDE", "SEED"), help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.one:
-        print("RESULT", json.dumps(one(given.data, *given.one)))
+        name, side, seed = given.one
+        print("RESULT", json.dumps(one(given.data, name, side, int(seed), given.threads)))
         return
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads), "TOKENIZERS_PARALLELISM": "false"}
+    base = [sys.executable, __file__, "--data", str(given.data), "--threads", str(given.threads)]
     sets: dict[str, dict[str, Any]] = {}
     for name in ("gpteacher", "korean_chatbot"):
-        sets[name] = {}
-        for side in SIDES:
-            call = [sys.executable, __file__, "--data", str(given.data), "--one", name, side]
+        runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        for seed, side in itertools.product(range(given.seeds), SIDES):
+            call = [*base, "--one", name, side, str(seed)]
             told = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
             lines = [line for line in told.stdout.splitlines() if line.startswith("RESULT ")]
             if not lines:
                 raise SystemExit(f"{name}, {side}: {told.stderr[-1500:]}")
-            sets[name][side] = json.loads(lines[0].removeprefix("RESULT "))
-            print(f"{name:<16} {side:<18} {sets[name][side]}")
-        pace = {side: sets[name][side]["trained_tokens_per_second"] for side in SIDES}
-        sets[name]["times"] = {side: pace["ours"] / pace[side] for side in SIDES if side.startswith("trl")}
-        print(sets[name]["times"])
+            runs[side].append(json.loads(lines[0].removeprefix("RESULT ")))
+            shown = {key: value for key, value in runs[side][-1].items() if key != "losses"}
+            print(f"{name:<16} {side:<18} {seed} {shown}", flush=True)
+        sets[name] = {side: together(found) for side, found in runs.items()}
+        for key in ("seconds", "processor_seconds"):
+            ratios = {
+                side: [theirs[key] / own[key] for own, theirs in zip(runs["ours"], runs[side], strict=True)]
+                for side in SIDES
+                if side.startswith("trl")
+            }
+            sets[name][f"times_by_{key}"] = {side: [round(one, 3) for one in found] for side, found in ratios.items()}
+            print(name, key, sets[name][f"times_by_{key}"])
     result = {
-        "format": 1,
-        "command": "python benchmarks/train_speed.py",
-        "machine": {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": 1,
-            "seconds": "processor time",
-        },
+        "format": 2,
+        "command": "python " + " ".join(["benchmarks/train_speed.py", *sys.argv[1:]]),
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "threads": given.threads},
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "accelerate")},
         "rows": ROWS,
         "sets": sets,

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from train.fused import seen_only_at
+
 if TYPE_CHECKING:
     import torch
 
@@ -47,7 +49,8 @@ def chunked_nll(model: Any, head: Any, batch: Batch) -> torch.Tensor | None:
 
     hook = head.register_forward_pre_hook(select)
     try:
-        logits = model(**batch.inputs).logits.flatten(0, -2)
+        with seen_only_at(batch.positions):
+            logits = model(**batch.inputs).logits.flatten(0, -2)
     finally:
         hook.remove()
     if len(seen) != 1 or logits.shape[0] != 1:

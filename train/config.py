@@ -18,7 +18,7 @@ from train.retention.settings import L2, SELF, Kl, Replay, TokenMask
 __all__ = ["Arm", "Every", "Watching"]
 
 Rate = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 # How a step's rows are divided up and what is saved: the sum over the step is the same.
 COMPUTING = (
@@ -28,6 +28,7 @@ COMPUTING = (
     "batch_tokens",
     "packing",
     "checkpointing",
+    "compile",
     "track",
 )
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
@@ -114,12 +115,13 @@ class Arm(BaseModel):
         packing: Rows one behind the other without padding, none seeing another; ``auto`` does so where a check before
             the first step finds it exact.
         checkpointing: Activations are computed again in the backward pass instead of kept: less memory, more time.
+        compile: The model's blocks go through ``torch.compile``; the first steps take longer.
         track: Trackers beside the log, such as ``[tensorboard]``; names come from ``train.callbacks``.
         save_every: Optimizer steps from one saved state of the training to the next, so that a killed one goes on
             from there; none by default, but SIGINT and SIGTERM always save one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: str = "sft"
     turns: Literal["last", "all"] | None = None
@@ -134,7 +136,7 @@ class Arm(BaseModel):
     targets: str | list[str] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = 0.0  # the adapter's default is put in first
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | Annotated[list[Count], Field(min_length=1)] | None = None
     batch_size: Count = 16
     accumulate: Count = 1
@@ -156,6 +158,7 @@ class Arm(BaseModel):
     batch_tokens: Count | None = None
     packing: bool | Literal["auto"] = "auto"
     checkpointing: bool = False
+    compile: bool = False
     track: list[str] = []
 
     @model_validator(mode="before")

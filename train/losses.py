@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from train.chunks import chunked_nll, worth_chunking
+from train.fused import seen_only_at
 from train.objectives import Loss
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ def head_sees_only(model: Any, positions: torch.Tensor) -> Iterator[None]:
     """The model's output layer gets only these positions of the hidden states.
 
     With completion-only training most logits would be thrown away, and over a large vocabulary they are most of the
-    memory. A hook before the output layer keeps what the model does after it (scaling, soft-capping) in place.
+    memory. A hook before the output layer keeps what the model does after it (scaling, soft-capping) in place. The last
+    feed-forward network is told as well (:mod:`train.fused.last`).
     """
     head = model.get_output_embeddings()
     if head is None:
-        yield
+        with seen_only_at(positions):
+            yield
         return
 
     def select(_module: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -34,7 +37,8 @@ def head_sees_only(model: Any, positions: torch.Tensor) -> Iterator[None]:
 
     hook = head.register_forward_pre_hook(select)
     try:
-        yield
+        with seen_only_at(positions):
+            yield
     finally:
         hook.remove()
 

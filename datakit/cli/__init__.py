@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -79,7 +80,13 @@ def root() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    os.write(2, b"stopped by SIGTERM\n")  # stderr may be in the middle of a line of its own
     raise SystemExit(128 + number)
+
+
+def _interrupted() -> NoReturn:
+    click.echo("stopped by SIGINT", err=True)
+    sys.exit(130)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -100,7 +107,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = root.main(args=arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
-        sys.exit(130)
+        _interrupted()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -108,7 +115,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -121,7 +121,10 @@ class _Display:
 
     def _finished(self, event: Any) -> None:
         rate = event.tokens / max(event.seconds, 1e-9)
-        self._print(f"{_clock(event.seconds)} · {event.trained_tokens:,} tokens trained · {rate:,.0f} tokens/s")
+        parts = [_clock(event.seconds)]
+        parts += [f"{event.trained_tokens:,} tokens trained"] if event.trained_tokens else []  # else nobody knows
+        parts += [f"{rate:,.0f} tokens/s"] if event.tokens else []
+        self._print(" · ".join(parts))
 
 
 def _shortened(line: Any, width: int) -> Any:

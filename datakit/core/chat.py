@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict
 
 from datakit.core.errors import DatakitError
 from datakit.core.example import Message
+from datakit.core.limits import time_limit
 
 __all__ = ["ChatSettings", "encode", "ends_turn", "is_chat", "render_answer", "render_prompt", "tokenize"]
+
+_FIRST = 30.0  # seconds for the first rendering of a template: a loop in it would hold up everything in silence
 
 
 class ChatSettings(BaseModel):
@@ -64,17 +67,20 @@ def render_prompt(messages: Sequence[Message | Mapping[str, str]], tokenizer: An
 def _templated(turns: list[dict[str, str]], tokenizer: Any, **options: bool) -> str:
     """The turns in the tokenizer's chat template.
 
+    A template is a program of the model's: whatever it raises, sandboxed as it is, is an error of the template.
+
     Raises:
         DatakitError: The template is broken, or refuses these turns (many refuse a system prompt).
     """
-    from jinja2 import TemplateError
-
     try:
         text: str = tokenizer.apply_chat_template(turns, tokenize=False, **options)
-    except TemplateError as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         roles = ", ".join(turn["role"] for turn in turns)
+        said = " ".join(str(error).split())[:200] or type(error).__name__
         raise DatakitError(
-            f"the model's chat template does not render turns of {roles} ({' '.join(str(error).split())[:200]})",
+            f"the model's chat template does not render turns of {roles} ({said})",
             hint="Leave the system prompt out, mend the template, or set chat.template: none",
         ) from error
     return text
@@ -105,7 +111,9 @@ def ends_turn(tokenizer: Any, chat: ChatSettings) -> str:
         return eos
     mark = "\u241fanswer\u241f"
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
-    return _templated(turns, tokenizer, enable_thinking=chat.thinking).partition(mark)[2]
+    late = f"the model's chat template has not rendered one answer in {_FIRST:g} s"
+    with time_limit(_FIRST, late, hint="Does it loop? Mend the template, or set chat.template: none"):
+        return _templated(turns, tokenizer, enable_thinking=chat.thinking).partition(mark)[2]
 
 
 def encode(prompt: str, answer: str, tokenizer: Any, *, end: str) -> tuple[list[int], list[int]]:

@@ -149,6 +149,7 @@ def load_model(
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are looked at below, where they can be named
                 **({} if quantization is None else {"quantization_config": quantization}),
                 **({"num_labels": 1} if architecture == "reward" else {}),
             )
@@ -158,6 +159,12 @@ def load_model(
         raise ModelError(
             f"not loadable as a {architecture} language model ({_first_line(error)})", where=folder
         ) from error
+    if loading["mismatched_keys"]:
+        name, stored, wanted = min(loading["mismatched_keys"])
+        shapes = [" x ".join(map(str, shape)) for shape in (stored, wanted)]
+        raise ModelError(
+            f"the weights do not fit config.json: '{name}' is {shapes[0]} and has to be {shapes[1]}", where=folder
+        )
     drawn = {"score.weight"} if architecture == "reward" else set()
     if missing := sorted({*loading["missing_keys"]} - drawn):
         raise ModelError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from datakit.text.jit import jit
+from datakit.core.jit import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

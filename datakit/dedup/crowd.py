@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from datakit.core.jit import jit
 from datakit.dedup.candidates import CANDIDATES, COMPARED
 from datakit.dedup.compiled import best_kept, common, differ, least_common
-from datakit.text.jit import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

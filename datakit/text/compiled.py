@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from datakit.text.jit import inlined, jit
+from datakit.core.jit import inlined, jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,14 +23,21 @@ HEAVY = {
     "scipy",
     "trl",
 }
-# Classes of lm-eval are derived from here, numba decorates kernels; whoever needs these imports them in a function.
-KERNELS = {"datakit.text.jit", "datakit.text.compiled", "datakit.dedup.compiled", "datakit.dedup.crowd"}
+# Classes of lm-eval and torch are derived from; numba decorates kernels; they are imported in functions.
+KERNELS = {
+    "datakit.core.jit",
+    "datakit.text.compiled",
+    "datakit.dedup.compiled",
+    "datakit.dedup.crowd",
+    "train.fused.kernels",
+}
 DERIVED = {
     *(f"evalkit.models.{name}" for name in ("hf", "masked", "mock", "resuming")),
     "datakit.core.reft",
     "evalkit.doctask",
     "evalkit.rowstask",
     "evalkit.thinkingtask",
+    "train.fused.functions",
     *KERNELS,
 }
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

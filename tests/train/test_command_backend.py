@@ -203,6 +203,24 @@ def test_no_secret_reaches_the_log_or_the_message(program, model_folder, dataset
     log = (tmp_path / "out.command.log").read_text()
     assert log == "*** *** false\n"
     assert "abcdefgh" not in str(caught.value)
+    monkeypatch.setenv("DATABASE_URL", "postgres://bob:hunter22@host/name")
+    text = "import os; print(os.environ['DATABASE_URL']); raise SystemExit(2)"
+    with pytest.raises(TrainError, match="postgres://bob:"):
+        fit(arm(program(text)), model=model_folder, data=dataset(), output=tmp_path / "out")
+    assert (tmp_path / "out.command.log").read_text() == "postgres://bob:***@host/name\n"
+
+
+def test_a_config_that_holds_a_secret_is_not_taken(program, model_folder, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh1234")
+    monkeypatch.setenv("MY_TOKENIZER", "LlamaForCausalLM")  # no secret, and it stands in every config
+    leaks = MOVES + (
+        "import os\nown = json.loads((base / 'config.json').read_text())\n"
+        "(output / 'config.json').write_text(json.dumps({**own, 'hub': os.environ['HF_TOKEN']}))\n"
+    )
+    with pytest.raises(TrainError, match=r"config\.json, .* holds the value of the environment variable HF_TOKEN"):
+        fit(arm(program(leaks)), model=model_folder, data=dataset(), output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    fit(arm(program(MOVES)), model=model_folder, data=dataset(), output=tmp_path / "out")
 
 
 def test_nothing_is_given_to_a_shell(program, model_folder, dataset, tmp_path):

@@ -66,3 +66,18 @@ def test_what_cannot_be_right_is_refused(settings, message):
 def test_reading_a_dumped_arm_gives_the_arm():
     for arm in (Arm(), Arm(adapter="full", steps=[1, 2]), Arm(replay={"from": "g"}, clip=None)):
         assert Arm.model_validate(arm.model_dump(by_alias=True)) == arm
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": float("inf")},
+        {"epochs": float("inf")},
+        {"epochs": 1e300},
+        {"steps": 10**30},
+        {"clip": float("inf")},
+    ],
+)
+def test_what_cannot_be_counted_is_refused(settings):
+    with pytest.raises(ValidationError, match=r"finite number|less than or equal"):
+        Arm(**settings)

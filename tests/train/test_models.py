@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
 from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import stored_dtype
-from datakit.core.errors import DatakitError
-from train import Arm, TrainError, prepare
+from datakit.core.errors import DatakitError, ModelError
+from train import Arm, Diverged, TrainError, fit, prepare
 from train.models import longest_length
 
 
@@ -50,3 +51,20 @@ def test_a_template_that_writes_its_own_bos_gets_no_second(copied, make_tokenize
     make_tokenizer(template=template).save_pretrained(copied)
     ready = prepare(Arm(), model=copied, data=dataset())
     assert (ready.train.rows[0].ids == 256).sum() == 1
+
+
+def test_weights_of_other_shapes_than_the_config_says_are_named(copied, dataset, tmp_path):
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "vocab_size": 10}))
+    with pytest.raises(
+        ModelError, match=r"do not fit config\.json: '.*embed_tokens.weight' is 260 x 32 and has to be 10 x"
+    ):
+        fit(Arm(steps=1), model=copied, data=dataset(), output=tmp_path / "out")
+
+
+def test_weights_that_are_nan_are_said_to_be(copied, make_model, dataset, tmp_path):
+    broken = make_model()
+    broken.model.norm.weight.data[0] = float("nan")
+    broken.save_pretrained(copied)
+    with pytest.raises(Diverged, match=r"the loss is nan before the first step.*weights that are NaN"):
+        fit(Arm(steps=1), model=copied, data=dataset(), output=tmp_path / "out")

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, field_validator
 from datakit.core.storage import write_text
 from train.backends import BackendSettings, Job, Outcome
 from train.backends.files import Files, write_files
-from train.backends.redacted import redactor
+from train.backends.redacted import redactor, secret_in
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Command:
         _run(line, files, job.log, settings.timeout)
         seconds = time.perf_counter() - started
         _take(files.output, folder, job.log)
-        _stop_tokens(folder, job.ready.stop_tokens)
+        _stop_tokens(folder, job.ready.stop_tokens, job.log)
         return Outcome(max(seconds, 1e-6))
 
 
@@ -188,6 +188,12 @@ def _take(output: Path, folder: Path, log: Path) -> None:
             hint="It has to write the final model or adapter there",
         )
     for path in found:
+        if path.name in _TAKEN and (name := secret_in(path.read_text("utf-8", errors="replace"), os.environ)):
+            raise TrainError(
+                f"{path.name}, which the command wrote, holds the value of the environment variable {name}",
+                where=log,
+                hint="A model folder is passed on: keep the secret out of it",
+            )
         if path.suffix == ".safetensors" or path.name in _TAKEN:
             shutil.copyfile(path, folder / path.name)
 
@@ -195,7 +201,7 @@ def _take(output: Path, folder: Path, log: Path) -> None:
 _TAKEN = ("config.json", "generation_config.json", "adapter_config.json", "model.safetensors.index.json")
 
 
-def _stop_tokens(folder: Path, stops: list[int]) -> None:
+def _stop_tokens(folder: Path, stops: list[int], log: Path) -> None:
     """A whole model stops at the trained end of turn, as after our own loop."""
     if not (folder / "config.json").is_file():
         return
@@ -205,7 +211,7 @@ def _stop_tokens(folder: Path, stops: list[int]) -> None:
         config: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
         known = own.get("eos_token_id", config.get("eos_token_id"))
     except (ValueError, AttributeError) as error:
-        raise TrainError(f"the config that was written is not readable ({error})", where=folder) from error
+        raise TrainError(f"the config that was written is not readable ({error})", where=log) from error
     listed = known if isinstance(known, list) else [known]
     merged = list(dict.fromkeys(id for id in [*listed, *stops] if id is not None))
     own["eos_token_id"] = merged[0] if len(merged) == 1 else merged

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from datakit.core.errors import DatakitError
 from datakit.core.storage import atomic_directory, write_json, write_text
 from train.backends import Job, backend_named
 from train.backends.course import Course
 from train.backends.written import Written, examine
 from train.checkpoint import MANIFEST, copy_tokenizer, same_modes
+from train.errors import TrainError
 from train.events import Event, Finished, Validated
 from train.manifest import FORMAT, Facts, card, manifest
 from train.objectives import objective_of
@@ -42,7 +45,8 @@ def hand_over(
         with atomic_directory(output) as folder:
             outcome = backend_named(backend).train(job, folder)
             objective = objective_of(job.arm)
-            found = examine(folder, job.ready, objective, batch_size=job.arm.batch_size, device=device)
+            with _of_the_backend(backend):
+                found = examine(folder, job.ready, objective, batch_size=job.arm.batch_size, device=device)
             history = list(outcome.history)
             if found.validation_loss is not None:
                 history.append({"step": job.steps, "validation_loss": found.validation_loss})
@@ -61,6 +65,17 @@ def hand_over(
     finally:
         shutil.rmtree(job.work, ignore_errors=True)
     return facts, course
+
+
+@contextlib.contextmanager
+def _of_the_backend(name: str) -> Iterator[None]:
+    """What is wrong with the written model is told of the backend, not of a folder that is gone by then."""
+    try:
+        yield
+    except DatakitError as error:
+        if error.exit_code != 1:
+            raise
+        raise TrainError(f"what backend '{name}' wrote cannot be used: {error.message}", hint=error.hint) from error
 
 
 def _counted(facts: Facts, found: Written) -> Facts:

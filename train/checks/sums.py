@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from train.adapters.interventions import shown_prompts
 from train.checks import Finding
-from train.errors import TrainError
+from train.errors import Diverged, TrainError
 from train.objectives import Drawing, Objective
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def check_sums(model: Any, objective: Objective, rows: Sequence[Any], *, pad: in
 
     Raises:
         TrainError: It has not: the model mixes rows or counts padding.
+        Diverged: A loss is no number.
     """
     allowed = _ROUNDING_16 if rounded else _ROUNDING
     if len(rows) < 2:
@@ -64,6 +65,12 @@ def check_sums(model: Any, objective: Objective, rows: Sequence[Any], *, pad: in
     together = {"evaluation": _total(model, objective, rows, pad)}
     with without_dropout(model):
         together["training"] = _total(model, objective, rows, pad)
+    for total in (*single, *together.values()):
+        if not math.isfinite(total):
+            raise Diverged(
+                f"the loss is {total} before the first step",
+                hint="Does the model have weights that are NaN? Does it need another precision?",
+            )
     for mode, total in together.items():
         if not math.isclose(total, sum(single), rel_tol=allowed, abs_tol=allowed):
             raise TrainError(

@@ -60,3 +60,24 @@ def test_splits_without_rows(trained, make_tokenizer, dataset):
     write_table(data / "train-00000.parquet", to_table([]))
     with pytest.raises(DatakitError, match="nothing to train on in 'train': it has no rows"):
         trained(make_tokenizer(), data)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ 1 // 0 }}", "zero"),
+        ("{{ messages[0].content + 1 }}", "concatenate"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "recursion"),
+        ("{{ messages.__class__.__mro__ }}", "unsafe"),
+    ],
+)
+def test_whatever_a_template_raises_is_one_line(template, said, trained, make_tokenizer, dataset):
+    with pytest.raises(DatakitError, match=rf"does not render turns of user, assistant \(.*{said}"):
+        trained(make_tokenizer(template=template), dataset())
+
+
+def test_a_template_that_loops_is_ended(trained, make_tokenizer, dataset, monkeypatch):
+    monkeypatch.setattr("datakit.core.chat._FIRST", 0.1)
+    loop = "{% for i in range(90000) %}" * 3 + "{% endfor %}" * 3
+    with pytest.raises(DatakitError, match=r"has not rendered one answer in 0\.1 s\. Does it loop\?"):
+        trained(make_tokenizer(template=loop), dataset())

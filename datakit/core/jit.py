@@ -11,7 +11,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["inlined", "jit"]
+__all__ = ["inlined", "jit", "reordering"]
+
+#: Sums may be taken in another order and products joined with sums; NaN and infinity stay what they are.
+_LOOSE = {"reassoc", "contract", "arcp", "nsz"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,8 +32,13 @@ def inlined(function: F) -> F:
     return _compiled(function, forceinline=True)
 
 
-def _compiled(function: F, *, forceinline: bool) -> F:
-    settings = {"nogil": True, "error_model": "numpy", "forceinline": forceinline}
+def reordering(function: F) -> F:
+    """The same as :func:`jit` for sums of floating-point numbers, which vector units take in an order of their own."""
+    return _compiled(function, fastmath=_LOOSE)
+
+
+def _compiled(function: F, **options: Any) -> F:
+    settings = {"nogil": True, "error_model": "numpy", **options}
     try:
         return cast("F", numba.njit(cache=True, **settings)(function))
     except RuntimeError:  # "no locator available": no folder for the machine code

@@ -1,0 +1,8 @@
+"""Fewer passes over a model's activations on the CPU, where elementwise work takes as long as the products."""
+
+from __future__ import annotations
+
+from train.fused.last import LastNetwork, seen_only_at
+from train.fused.passes import FusedPasses
+
+__all__ = ["FusedPasses", "LastNetwork", "seen_only_at"]

@@ -1,0 +1,98 @@
+"""Which of a model's parts are computed with fewer passes in a training, and what is said of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from train.checks.sums import few_rows, without_dropout
+from train.compiling import CompiledBlocks
+from train.data import Batch
+from train.fused.last import LastNetwork
+from train.fused.passes import FusedPasses
+from train.losses import token_nll
+from train.objectives import Objective
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Passes", "fewer_passes"]
+
+#: The loops run on one thread each; more threads than these are faster with PyTorch's own passes.
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Within the block a model computes with fewer passes.
+
+    Attributes:
+        parts: What is entered.
+        text: What they are, in words.
+    """
+
+    parts: tuple[FusedPasses | LastNetwork | CompiledBlocks, ...] = ()
+    text: str = "the model's own"
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Passes:
+        for part in self.parts:
+            self._stack.enter_context(part)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+
+def fewer_passes(
+    model: Any, rows: Sequence[Any], *, objective: Objective, pad: int, recomputed: bool, compiled: bool = False
+) -> Passes:
+    """What a training shall run within.
+
+    Args:
+        model: On its device, with its adapter, whole.
+        rows: Training rows; a few are tried.
+        objective: Of the arm.
+        pad: Token id to pad with.
+        recomputed: Activations are computed again in the backward pass.
+        compiled: Blocks go through ``torch.compile``, which joins passes itself.
+
+    Raises:
+        TrainError: The model cannot be compiled.
+    """
+    import torch
+
+    losses = _losses(model, rows, objective=objective, pad=pad)
+    if compiled:
+        blocks = CompiledBlocks(model)
+        if losses is not None:
+            with without_dropout(model):
+                blocks.check(losses)
+        return Passes((blocks,), "blocks compiled")
+    parts: list[FusedPasses | LastNetwork] = []
+    said = []
+    if model.device.type == "cpu" and model.dtype == torch.float32 and torch.get_num_threads() <= _MOST_THREADS:
+        passes = FusedPasses(model)
+        if passes.names:
+            parts.append(passes)
+            said.append(f"one pass each for {', '.join(passes.names)}")
+    last = LastNetwork(model)
+    if losses is not None and not recomputed:
+        with without_dropout(model):
+            exact = last.exact(losses)
+        if exact:
+            parts.append(last)
+            said.append("the last feed-forward network where a token is trained")
+    return Passes(tuple(parts), "; ".join(said)) if parts else Passes()
+
+
+def _losses(model: Any, rows: Sequence[Any], *, objective: Objective, pad: int) -> Callable[[], torch.Tensor] | None:
+    """Computes the losses of a few rows' tokens; None where rows are no single sequences."""
+    few = few_rows(rows, objective)
+    if not few or not isinstance(batch := objective.collate(few, pad=pad), Batch):
+        return None
+    own = batch.to(model.device)
+    return lambda: token_nll(model, own)
