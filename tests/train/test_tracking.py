@@ -182,15 +182,9 @@ def outside(name: str, folder: Path) -> str:
         "MLFLOW_ALLOW_FILE_STORE": "true",
     }
     # Its own packages first, then ours behind them.
-    call = f"import sys; sys.path += [{str(ROOT)!r}, {str(ours)!r}]; sys.argv = ['run', {name!r}, {str(folder)!r}, 'SECRET']\n"
-    told = subprocess.run(
-        [python, "-c", call + SCRIPT, "SECRET"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
+    paths, arguments = [str(ROOT), str(ours)], ["run", name, str(folder), "SECRET"]
+    call = [python, "-c", f"import sys; sys.path += {paths}; sys.argv = {arguments}\n{SCRIPT}", "SECRET"]
+    told = subprocess.run(call, env=environment, capture_output=True, text=True, check=False, cwd=folder)
     assert told.returncode == 0, told.stderr
     return told.stdout
 
