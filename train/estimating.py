@@ -98,7 +98,8 @@ def estimate(
         shapes = list(_steps(training))
     shape = largest((shape for step in shapes for shape in step), looked.kept)
     course = [shapes[0], *[step for step in shapes if shape in step][:1] * 2]
-    copies = held_by([*training.terms, *training.rehearsals], loaded)
+    kept = training.against
+    copies = held_by([*kept.terms, *kept.rehearsals, *kept.pulls], loaded)
     memory = replace(looked.memory(shape, course), copies=copies, code=code)
     if memory.peak <= free:
         return Estimate(memory, device, free, ())
@@ -116,7 +117,7 @@ def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
         return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
 
     attention, _ = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
-    terms, rehearsals = retention_terms(arm, model, load=start, general=ready.general.rows, seed=seed)
+    against = retention_terms(arm, model, load=start, general=ready.general.rows, seed=seed)
     if arm.checkpointing:
         recompute(model)
     stream = stream_of(arm, objective, ready, seed)
@@ -128,8 +129,7 @@ def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
         arm,
         steps=1,
         pad=ready.pad,
-        terms=terms,
-        rehearsals=rehearsals,
+        against=against,
         bfloat16=bfloat16,
         attention=attention,
     )

@@ -122,7 +122,7 @@ def _pass(training: Training, rows: Sequence[Any]) -> tuple[Callable[[], Any], C
             torch.manual_seed(_SEED)
             with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
                 loss = objective.loss(model, batch)
-                terms = [term(model, batch, loss) for term in training.terms]
+                terms = [term(model, batch, loss) for term in training.against.terms]
             return sum(terms, start=loss.total), loss
 
     def backward(made: Any) -> None:

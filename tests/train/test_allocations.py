@@ -25,14 +25,14 @@ def row(length, answer):
     return Row(str(length), ids, np.arange(length) >= length - answer)
 
 
-def training(model, adapter="full", *, packing=False, terms=(), **settings):
+def training(model, adapter="full", *, packing=False, **settings):
     arm = Arm(adapter=adapter, **settings)
     tuned = adapter_named(adapter).apply(model, arm).train()
     rows = [row(16, 4), row(24, 6)]
     attention, _ = chosen_attention(packing, tuned, rows, objective=Sft(), adapter=adapter_named(adapter))
     if arm.checkpointing:
         recompute(tuned)
-    return Training(tuned, Sft(), (), (), arm, steps=1, pad=0, terms=terms, attention=attention)
+    return Training(tuned, Sft(), (), (), arm, steps=1, pad=0, attention=attention)
 
 
 def most_held(blocks, course):
@@ -128,6 +128,7 @@ def test_the_spread_is_what_a_forward_pass_took():
 )
 def test_copies_of_the_start_are_counted(name, settings, copies, make_model):
     made = training(make_model(), name, **settings)
-    terms, _ = retention_terms(made.arm, made.model, load=make_model, general=[], seed=0)
+    against = retention_terms(made.arm, made.model, load=make_model, general=[], seed=0)
+    terms = [*against.terms, *against.rehearsals, *against.pulls]
     size = sum(value.numel() * 4 for value in make_model().parameters())
     assert held_by(terms, made.model) == pytest.approx(copies * size, abs=1000)
