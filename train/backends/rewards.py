@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,9 @@ def load_reward(name: str, folder: Path) -> Reward:
         found = REWARDS.load(name)
     else:
         module = _module(module_name, folder, name)
-        found = getattr(module, attribute, None)
+        if not hasattr(module, attribute):
+            raise TrainError(f"the module '{module_name}' has no '{attribute}', which the reward names")
+        found = getattr(module, attribute)
     if not callable(found):
         raise TrainError(f"the reward '{name}' is no function", hint="def reward(prompts, completions, **columns)")
     checked: Reward = found
@@ -62,7 +65,11 @@ def _module(module: str, folder: Path, name: str) -> Any:
         made = importlib.util.module_from_spec(spec)
         sys.modules[made.__name__] = made
         spec.loader.exec_module(made)
-    except (ImportError, SyntaxError) as error:
+    except TrainError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code runs here
+        if _is_signal(error):
+            raise
         raise TrainError(
             f"the reward '{name}' cannot be imported: {type(error).__name__}: {error}",
             hint=f"Modules may lie in '{folder}'",
@@ -86,7 +93,9 @@ def checked_reward(reward: Reward, name: str) -> Reward:
         wanted = len(columns["completions"])
         try:
             rewards = [float(value) for value in reward(**columns)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if _is_signal(error):
+                raise
             raise TrainError(f"the reward '{name}' failed: {type(error).__name__}: {error}") from error
         if len(rewards) != wanted:
             raise TrainError(f"the reward '{name}' gave {len(rewards)} numbers for {wanted} completions")
@@ -96,3 +105,8 @@ def checked_reward(reward: Reward, name: str) -> Reward:
 
     call.__name__ = name.rpartition(":")[2]
     return call
+
+
+def _is_signal(error: BaseException) -> bool:
+    """A SIGTERM that came while the user's code ran, and no exit of its own, which would pass for a good end."""
+    return isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM

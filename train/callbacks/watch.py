@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.registry import suggest
 from datakit.core.storage import storage_errors
 from train.callbacks import Moment
+from train.checkpoint import system_errors
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Watch:
         from safetensors.torch import save_file
 
         target = self._file(step)
-        with storage_errors(target):
+        with storage_errors(target), system_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             save_file({name: value.contiguous().cpu() for name, value in _trained(model).items()}, target)
         # The one before stays: a training that goes on from an earlier state may still need it.
