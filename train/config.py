@@ -28,6 +28,7 @@ COMPUTING = (
     "batch_tokens",
     "packing",
     "checkpointing",
+    "compile",
     "track",
 )
 OBJECTIVE_OPTIONS = ("turns", "turn_weights", "beta", "masked")
@@ -114,6 +115,7 @@ class Arm(BaseModel):
         packing: Rows one behind the other without padding, none seeing another; ``auto`` does so where a check before
             the first step finds it exact.
         checkpointing: Activations are computed again in the backward pass instead of kept: less memory, more time.
+        compile: The model's blocks go through ``torch.compile``; the first steps take longer.
         track: Trackers beside the log, such as ``[tensorboard]``; names come from ``train.callbacks``.
         save_every: Optimizer steps from one saved state of the training to the next, so that a killed one goes on
             from there; none by default, but SIGINT and SIGTERM always save one.
@@ -156,6 +158,7 @@ class Arm(BaseModel):
     batch_tokens: Count | None = None
     packing: bool | Literal["auto"] = "auto"
     checkpointing: bool = False
+    compile: bool = False
     track: list[str] = []
 
     @model_validator(mode="before")

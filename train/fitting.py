@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from datakit.core.chat import ChatSettings
@@ -28,7 +27,7 @@ from train.fused.chosen import Passes, fewer_passes
 from train.loop import Probe, memory_errors, recompute, run_steps
 from train.manifest import Source, data_digest, training_key
 from train.packing import chosen_attention
-from train.parallel import check_together, joined
+from train.parallel import check_alike, check_together, joined
 from train.plan import Plan, plan_of
 from train.preflight import check_changed, fingerprint
 from train.prepare import prepare
@@ -95,18 +94,18 @@ def fit(
     chat = chat or ChatSettings()
     log = output.with_name(f"{output.name}.log.jsonl")
     with joined() as group, memory_errors(arm), seeded(seed):
-        check_together(arm, group, probe=probe is not None)
+        check_together(arm, group)
         replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
         ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
         if (found := check_validation(arm, ready, chooses=chooses)) is not None:
             ready = replace(ready, findings=(*ready.findings, found))
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
-        states = None if group.together else States(output, training_key(arm, source), every=arm.save_every)
-        done, silent = 0 if states is None else states.step, group.rank > 0
-        told = Tracked(output.name, output.parent, arm.training, done, offline)
+        check_alike(key := training_key(arm, source), group)
+        states, silent = States(output, key, every=arm.save_every, group=group), group.rank > 0
+        told = Tracked(output.name, output.parent, arm.training, states.step, offline)
         with (
             tracking(() if silent else arm.track, told, progress) as heard,
-            event_log(log, heard, goes_on=done > 0, silent=silent) as report,
+            event_log(log, heard, goes_on=states.step > 0, silent=silent) as report,
         ):
             lost = len(ready.train.dropped)
             report(Preflight(ready.preview(), ready.train.truncated, lost, ready.max_length))
@@ -118,7 +117,7 @@ def fit(
             return delegate(plan, imports=imports or Path(), report=report)
 
 
-def _train(plan: Plan, *, states: States | None, probe: Probe | None, report: Callable[[Event], None]) -> TrainResult:
+def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[[Event], None]) -> TrainResult:
     """Our own loop, and what stands before and behind it."""
     arm, adapter, output, group = plan.arm, plan.adapter, plan.output, plan.group
     findings = list(plan.ready.findings)
@@ -140,35 +139,32 @@ def _train(plan: Plan, *, states: States | None, probe: Probe | None, report: Ca
     report(Packing(attention is not None, why))
     passes = Passes()
     if not group.together:
-        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, recomputed=arm.checkpointing)
+        ways = {"recomputed": arm.checkpointing, "compiled": arm.compile}
+        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, **ways)
     tell(Finding("passes", True, passes.text))
-    watch = None if arm.watch is None else Watch(arm.watch, output)
-    training = training_of(plan, model, stream, steps=facts.steps, watch=watch, attention=attention)
+    watch = None if arm.watch is None else Watch(arm.watch, output, group)
     if arm.checkpointing:
         recompute(model)
-    group.shard(model)  # last: what is tried on the model before is tried on a whole one
-
-    wanted = kept_steps(arm.checkpoints, facts.steps)
-    done = 0 if states is None else states.step
+    group.shard(model)  # after what is tried on a whole one, before what looks at its weights
+    training = training_of(plan, model, stream, steps=facts.steps, watch=watch, attention=attention)
+    group.draw_otherwise()
     keeping = Keeper(
         output,
-        wanted,
-        partial(plan.write, model),
-        done=done,
-        lasting=lambda: states is not None and states.step > 0,
+        kept_steps(arm.checkpoints, facts.steps),
+        plan.write,
+        whole=plan.whole,
+        writes=group.rank == 0,
+        done=states.step,
+        lasting=lambda: states.step > 0,
     )
     with watch or contextlib.nullcontext(), keeping as keeper, passes:
         callbacks: list[Callback] = [keeper] if group.together else [Movement(before, facts.steps, tell), keeper]
         journal = run_steps(training, probe=probe, callbacks=callbacks, states=states, report=report)
-        if group.together:
-            trained = group.gather(model)
-            if group.rank:
-                return result_of(output, facts, journal)
-            model = plan.load()
-            model.load_state_dict(trained, strict=False)
-        check_changed(before, model)
-        save(model, plan, facts=facts, journal=journal, checkpoints=keeper.folder)
-    if states is not None:
-        states.remove()
+        trained = plan.whole(model)
+        if trained is None:
+            return result_of(output, facts, journal)  # the first process saves
+        check_changed(before, trained)
+        save(trained, plan, facts=facts, journal=journal, checkpoints=keeper.folder)
+    states.remove()
     report(Finished(journal.seconds, journal.trained_tokens, journal.tokens))
     return result_of(output, facts, journal)

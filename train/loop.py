@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from train.adapters.interventions import shown_prompts
@@ -21,7 +21,7 @@ from train.journal import Journal
 from train.objectives import Measuring, Objective, Sample
 from train.packing import packed
 from train.parallel import ALONE, Group
-from train.retention import Rehearsal, Term
+from train.retention.terms import Terms
 from train.schedules import rate_factor, warmup_steps
 from train.signals import Waiting, waiting_signals
 from train.snapshot import Parts, capture, restore
@@ -59,8 +59,7 @@ class Training:
         arm: A concrete arm.
         steps: Optimizer steps.
         pad: Token id to pad with.
-        terms: Added to the loss, against forgetting.
-        rehearsals: Likewise, each on rows of its own.
+        against: Added to the loss, against forgetting.
         watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
         attention: Rows are packed and attended to by it; None where they stand side by side.
@@ -74,8 +73,7 @@ class Training:
     arm: Arm
     steps: int
     pad: int
-    terms: Sequence[Term] = ()
-    rehearsals: Sequence[Rehearsal] = ()
+    against: Terms = field(default_factory=Terms)
     watch: Watch | None = None
     bfloat16: bool = False
     attention: DocumentAttention | None = None
@@ -113,7 +111,9 @@ def run_steps(
     warmup = warmup_steps(arm.warmup, steps)
     log_every = 1 if model.device.type == "cpu" else _LOG_EVERY
     journal = Journal(steps, report)
-    parts = Parts(model, optimizer, journal, [*callbacks, *([training.watch] if training.watch else [])])
+    parts = Parts(
+        model, optimizer, journal, [*callbacks, *([training.watch] if training.watch else [])], training.group
+    )
     step = done = _resume(parts, states, steps=steps, report=report)
     if done:
         model.train()
@@ -126,11 +126,12 @@ def run_steps(
         for step, rows in enumerate(itertools.islice(training.stream.after(done), left), start=done + 1):
             rate = _set_rate(optimizer, arm, step, steps=steps, warmup=warmup)
             total = _backward(training, rows)
-            _rehearse(training, step)
+            _add_others(training, step)
             norm = training.group.whole(clip_grad_norm_(parameters, arm.clip or math.inf))
             journal.count(rows, total)
             due = [callback for callback in callbacks if callback.due(step)]
-            saves = states if states and (signal.number is not None or states.due(step, steps)) else None
+            ends = _signalled(training, signal, looks=step % log_every == 0 or step == steps)
+            saves = states if states and (ends is not None or states.due(step, steps)) else None
             looks = _looks(training, step)
             if step % log_every == 0 or looks or due or saves:
                 journal.log(step, learning_rate=rate, norm=norm)  # before the update: a NaN stays out of the weights
@@ -141,7 +142,8 @@ def run_steps(
                 _validate(training, journal, step=step, probe=probe)
             if saves:
                 _save(saves, parts, step)
-                if signal.number is not None:
+                if ends is not None:
+                    signal.number = ends
                     report(Stopped(step, steps, signal.name))
                     signal.deliver()
             if _ended(training):
@@ -149,6 +151,13 @@ def run_steps(
     if training.watch is not None:
         journal.kept(training.watch.put_back(model, step), done=step, why=training.watch.ended)
     return journal
+
+
+def _signalled(training: Training, signal: Waiting, *, looks: bool) -> int | None:
+    """The signal that ends the training after this step; several processes have to end after the same one."""
+    if not training.group.together:
+        return signal.number
+    return training.group.most(signal.number) if looks else None
 
 
 def _looks(training: Training, step: int) -> bool:
@@ -211,18 +220,18 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
             batch = batch.to(model.device)
             with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
                 loss = objective.loss(model, batch)
-                terms = [term(model, batch, loss) for term in training.terms]
+                terms = [term(model, batch, loss) for term in training.against.terms]
             torch.autograd.backward(sum(terms, start=loss.total) * counts / weight)
             total += loss.total.detach() * (counts / group.size)
     return group.total(total)
 
 
-def _rehearse(training: Training, step: int) -> None:
-    """Adds the gradient of what has rows of its own; by the same counting, whatever they are cut into."""
+def _add_others(training: Training, step: int) -> None:
+    """Adds the gradient of what has rows of its own, counted likewise, and of what looks at the weights alone."""
     import torch
 
     model, arm, group = training.model, training.arm, training.group
-    for rehearsal in training.rehearsals:
+    for rehearsal in training.against.rehearsals:
         rows = rehearsal.rows(step)
         weight, size = sum(row.weight for row in rows), group.rows_at_once(arm.batch_size, len(rows))
         for batch, counts in group.share(batches(rows, batch_size=size, pad=training.pad, tokens=arm.batch_tokens)):
@@ -230,6 +239,9 @@ def _rehearse(training: Training, step: int) -> None:
             with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
                 found = rehearsal(model, batch)
             torch.autograd.backward(found * counts / weight)
+    for pull in training.against.pulls:
+        if (value := pull()) is not None:
+            torch.autograd.backward(value)
 
 
 def _batches(training: Training, rows: Sequence[Any]) -> list[Any]:
@@ -270,7 +282,7 @@ def _validate(training: Training, journal: Journal, *, step: int, probe: Probe |
     if probe is not None:
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):  # a probe that draws random numbers does not change the training
-            measured |= probe(model, step)
+            measured |= training.group.agree(dict(probe(model, step)))  # one decides, where several measure alike
     journal.validated(step, loss, measured)
     if training.watch is not None:
         training.watch.look(model, step, loss, measured)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from train.config import Arm
 
-__all__ = ["ALONE", "Group", "check_together", "joined"]
+__all__ = ["ALONE", "Group", "check_alike", "check_together", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,57 @@ class Group:
             distributed.all_reduce(value)
         return value
 
+    def agree(self, value: Any) -> Any:
+        """The first process's value, in all of them."""
+        if not self.together:
+            return value
+        import torch.distributed as distributed
+
+        held = [value]
+        distributed.broadcast_object_list(held)
+        return held[0]
+
+    def most(self, number: int | None) -> int | None:
+        """The largest number that any process has; None where none has one."""
+        return max((one for one in self.every(number) if one is not None), default=None)
+
+    def every(self, value: Any) -> list[Any]:
+        """Each process's value, in all of them."""
+        if not self.together:
+            return [value]
+        import torch.distributed as distributed
+
+        held: list[Any] = [None] * self.size
+        distributed.all_gather_object(held, value)
+        return held
+
     def whole(self, value: Any) -> Any:
-        """A tensor that is sharded, put together; another as it is."""
+        """A tensor that is sharded, put together; another as it is. All have to call it."""
         return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+    def put(self, target: torch.Tensor, value: torch.Tensor | None) -> None:
+        """Copies a whole tensor that the first process has into one that may be sharded. All have to call it.
+
+        Args:
+            target: In each process; changed.
+            value: In the first process; what the others give is not looked at.
+        """
+        import torch
+
+        if not self.together:
+            target.copy_(_given(value))
+            return
+        import torch.distributed as distributed
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        there = torch.empty(target.shape, dtype=target.dtype, device=target.device)
+        if self.rank == 0:
+            there.copy_(_given(value))
+        if isinstance(target, DTensor):
+            target.copy_(distribute_tensor(there, target.device_mesh, target.placements))
+        else:
+            distributed.broadcast(there, 0)
+            target.copy_(there)
 
     def shard(self, model: Any) -> None:
         """Shards a model in place: every block of its largest stack by itself, the rest together."""
@@ -82,17 +130,39 @@ class Group:
         for block in blocks:
             fully_shard(block, mesh=mesh)
         fully_shard(model, mesh=mesh)
-        torch.manual_seed(torch.initial_seed() + self.rank)  # dropout of other rows is other dropout
+
+    def settle(self, model: Any) -> None:
+        """Ends what a forward pass leaves behind: weights put together, which are no longer so when they are read."""
+        if self.together:
+            from torch.distributed.fsdp import FSDPModule
+
+            for part in model.modules():
+                if isinstance(part, FSDPModule):
+                    part.reshard()
+
+    def draw_otherwise(self) -> None:
+        """From now on every process draws other random numbers: dropout of other rows is other dropout."""
+        if self.together:
+            import torch
+
+            torch.manual_seed(torch.initial_seed() + self.rank)
 
     def gather(self, model: Any) -> dict[str, torch.Tensor]:
         """What is trained, put together in the first process's memory; empty in the others. All have to call it."""
+        self.settle(model)
         found = {}
         for name, value in model.named_parameters():
             if value.requires_grad:
                 full = self.whole(value.detach())
                 if self.rank == 0:
-                    found[name] = full.cpu()
+                    found[name] = full.cpu() if self.together else full
         return found
+
+
+def _given(value: torch.Tensor | None) -> torch.Tensor:
+    if value is None:
+        raise TypeError("the first process has to give the tensor")
+    return value
 
 
 ALONE = Group()
@@ -119,7 +189,7 @@ def joined() -> Iterator[Group]:
     distributed.barrier()  # the first process has saved
 
 
-def check_together(arm: Arm, group: Group, *, probe: bool) -> None:
+def check_together(arm: Arm, group: Group) -> None:
     """Refuses what several processes do not do.
 
     Raises:
@@ -129,15 +199,23 @@ def check_together(arm: Arm, group: Group, *, probe: bool) -> None:
         return
     set_there = {
         "another backend": arm.chosen_backend[0] != "native",
-        "kl": arm.kl is not None,
-        "l2": arm.l2 is not None,
-        "checkpoints": arm.checkpoints is not None,
-        "replay from self": arm.replay is not None and arm.replay.source == "self",
-        "save_every": arm.save_every is not None,
-        "watch": arm.watch is not None,
-        "a probe": probe,
+        "adapter osf": arm.adapter == "osf",
+        "compile": arm.compile,
     }
     if wrong := [name for name, there in set_there.items() if there]:
         raise TrainError(
             f"{wrong[0]} does not work with {group.size} processes", hint="Take it out, or train in one process"
+        )
+
+
+def check_alike(key: str, group: Group) -> None:
+    """Whether all processes train the same.
+
+    Raises:
+        TrainError: They see other data or another model, as on machines with disks of their own.
+    """
+    if len({*group.every(key)}) > 1:
+        raise TrainError(
+            f"the {group.size} processes do not see the same data and model",
+            hint="Give them a folder that all can read, with the same files",
         )

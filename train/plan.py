@@ -63,6 +63,17 @@ class Plan:
         arm, ready, name = self.arm, self.ready, self.source.model
         return load_to_train(arm, self.adapter, self.objective, ready, name, findings, bfloat16=self.bfloat16)
 
+    def whole(self, model: Any) -> Any | None:
+        """The model in one piece: itself where one process trains, else a copy in the first, and None in the others."""
+        if not self.group.together:
+            return model
+        trained = self.group.gather(model)
+        if self.group.rank:
+            return None
+        copied = self.load()
+        copied.load_state_dict(trained, strict=False)
+        return copied
+
     def stream(self) -> Stream:
         """The rows of every step."""
         return stream_of(self.arm, self.objective, self.ready, self.source.seed)

@@ -7,11 +7,12 @@ remember. The order of the rows is a function of the seed and the step alone, so
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from train.callbacks import Callback, Stateful
+from train.parallel import ALONE, Group
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +31,14 @@ class Parts:
         optimizer: With the groups of those parameters.
         journal: What was written down.
         callbacks: Those that remember something (:class:`train.callbacks.Stateful`).
+        group: The processes that train together.
     """
 
     model: Any
     optimizer: torch.optim.Optimizer
     journal: Journal
     callbacks: Sequence[Callback] = ()
+    group: Group = ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Snapshot:
 
     Attributes:
         step: Optimizer steps done.
-        tensors: By name.
+        tensors: By name, whole; of several processes the first has them.
         record: Everything else, as JSON takes it.
     """
 
@@ -55,53 +58,104 @@ class Snapshot:
 
 def capture(parts: Parts, step: int) -> Snapshot:
     """The state as it is now; tensors are the live ones, so it is written before the next step."""
-    import numpy as np
-    import torch
-
-    tensors = {f"model.{name}": value.detach() for name, value in _changing(parts.model).items()}
-    for index, values in parts.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
-    tensors["random.torch"] = torch.get_rng_state()
-    if parts.model.device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(parts.model.device)
-    _, words, *rest = np.random.get_state(legacy=True)
-    tensors["random.numpy"] = torch.from_numpy(np.asarray(words).copy())
-    version, numbers, gauss = random.getstate()
+    group = parts.group
+    group.settle(parts.model)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in _live(parts):
+        full = group.whole(value)
+        if group.rank == 0:
+            tensors[name] = full.cpu() if group.together else full
+    for rank, own in enumerate(group.every(_drawing(parts.model))):
+        suffix = f".{rank}" if rank else ""
+        tensors |= {f"{name}{suffix}": value for name, value in own.items()}
     record = {
         "journal": parts.journal.state(),
-        "python": [version, list(numbers), gauss],
-        "numpy": rest,
+        **_drawing_beside(),
         "callbacks": {name: callback.state() for name, callback in _stateful(parts.callbacks).items()},
     }
     return Snapshot(step, tensors, record)
 
 
 def restore(parts: Parts, snapshot: Snapshot) -> None:
-    """Puts a state back into a training that was set up in the same way."""
-    import numpy as np
+    """Puts a state back into a training that was set up in the same way, by as many processes or not."""
     import torch
 
-    tensors, record = snapshot.tensors, snapshot.record
+    tensors, record, group = snapshot.tensors, snapshot.record, parts.group
     with torch.no_grad():
         for name, value in _changing(parts.model).items():
-            value.copy_(tensors[f"model.{name}"])
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "optimizer":
-            index, _, key = rest.partition(".")
-            moments.setdefault(int(index), {})[key] = value
-    groups = parts.optimizer.state_dict()["param_groups"]
-    parts.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    torch.set_rng_state(tensors["random.torch"])
-    if "random.cuda" in tensors and parts.model.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], parts.model.device)
-    np.random.set_state(("MT19937", tensors["random.numpy"].numpy(), *record["numpy"]))
-    version, numbers, gauss = record["python"]
-    random.setstate((version, tuple(numbers), gauss))
+            group.put(value, tensors.get(f"model.{name}"))
+        _restore_moments(parts, tensors)
+    drawn = {name: value for name, value in tensors.items() if name.startswith("random.")}
+    _draw_on(parts, group.agree(drawn), record)
     parts.journal.restore(record["journal"])
     for name, callback in _stateful(parts.callbacks).items():
         callback.restore(record["callbacks"][name])
+
+
+def _live(parts: Parts) -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+
+    for name, value in _changing(parts.model).items():
+        yield f"model.{name}", value.detach()
+    for index, values in parts.optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            yield f"optimizer.{index}.{key}", torch.as_tensor(value)
+
+
+def _restore_moments(parts: Parts, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Where parameters are sharded their moments are too; what else the optimizer keeps is whole in every process."""
+    import torch
+
+    group = parts.group
+    names = group.agree([name for name in tensors if name.startswith("optimizer.")])
+    parameters = [value for own in parts.optimizer.param_groups for value in own["params"]]
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name in names:
+        index, _, key = name.removeprefix("optimizer.").partition(".")
+        held, like = tensors.get(name), parameters[int(index)]
+        if group.agree(held is not None and held.shape == like.shape and held.ndim > 0):
+            value = torch.zeros_like(like)
+            group.put(value, held)
+        else:
+            value = group.agree(held)
+        moments.setdefault(int(index), {})[key] = value
+    groups = parts.optimizer.state_dict()["param_groups"]
+    parts.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _drawing(model: Any) -> dict[str, torch.Tensor]:
+    """States of random numbers that each process has of its own."""
+    import torch
+
+    found = {"random.torch": torch.get_rng_state()}
+    if model.device.type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(model.device)
+    return found
+
+
+def _drawing_beside() -> dict[str, Any]:
+    """States of random numbers that all processes have alike, as JSON takes them."""
+    import numpy as np
+
+    _, words, *rest = np.random.get_state(legacy=True)
+    version, numbers, gauss = random.getstate()
+    return {"python": [version, list(numbers), gauss], "numpy": [np.asarray(words).tolist(), *rest]}
+
+
+def _draw_on(parts: Parts, drawn: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> None:
+    """Random numbers go on; of a process that was not there before they are those it was set up with."""
+    import numpy as np
+    import torch
+
+    suffix = f".{parts.group.rank}" if parts.group.rank else ""
+    if (own := drawn.get(f"random.torch{suffix}")) is not None:
+        torch.set_rng_state(own)
+    if (own := drawn.get(f"random.cuda{suffix}")) is not None and parts.model.device.type == "cuda":
+        torch.cuda.set_rng_state(own, parts.model.device)
+    words, *rest = record["numpy"]
+    np.random.set_state(("MT19937", np.asarray(words, dtype=np.uint32), *rest))
+    version, numbers, gauss = record["python"]
+    random.setstate((version, tuple(numbers), gauss))
 
 
 def _changing(model: Any) -> dict[str, torch.Tensor]:

@@ -28,6 +28,17 @@ def asked(plan: Plan, model: Any) -> Plan:
     arm, objective, ready = plan.arm, plan.objective, plan.ready
     if not isinstance(objective, Referring) and arm.token_mask is None:
         return plan
+    group, found = plan.group, None
+    if group.rank == 0:  # asked of one process, so that all train the same rows
+        found = _answered(plan, model)
+    train, validation = group.agree(found)
+    own = replace(ready.train, rows=train), replace(ready.validation, rows=validation)
+    return replace(plan, ready=replace(ready, train=own[0], validation=own[1]))
+
+
+def _answered(plan: Plan, model: Any) -> tuple[list[Any], list[Any]]:
+    """Training and validation rows with what the start model says of them."""
+    arm, objective, ready = plan.arm, plan.objective, plan.ready
     size, pad, train, validation = arm.batch_size, ready.pad, ready.train.rows, ready.validation.rows
     model.eval()
     with computing(model, bfloat16=plan.bfloat16):
@@ -37,8 +48,7 @@ def asked(plan: Plan, model: Any) -> Plan:
             share, keep = arm.token_mask.quantile, ready.stop_tokens
             train = without_surprises(model, train, share, keep=keep, batch_size=size, pad=pad)
     model.train()
-    own = replace(ready.train, rows=train), replace(ready.validation, rows=validation)
-    return replace(plan, ready=replace(ready, train=own[0], validation=own[1]))
+    return train, validation
 
 
 def looked_at(plan: Plan, model: Any) -> list[Finding]:
@@ -58,7 +68,7 @@ def training_of(
 
     Args:
         plan: What is trained.
-        model: At its start.
+        model: At its start; sharded, where several processes train.
         stream: The rows of every step.
         steps: Optimizer steps.
         watch: Looks at every validation.
@@ -67,9 +77,11 @@ def training_of(
     arm, objective, ready = plan.arm, plan.objective, plan.ready
 
     def start() -> Any:
-        return load_model(ready.folder, dtype=plan.stored, architecture=objective.architecture)
+        loaded = load_model(ready.folder, dtype=plan.stored, architecture=objective.architecture).to(model.device)
+        plan.group.shard(loaded.requires_grad_(False))
+        return loaded
 
-    terms, rehearsals = retention_terms(arm, model, load=start, general=ready.general.rows, seed=plan.source.seed)
+    against = retention_terms(arm, model, load=start, general=ready.general.rows, seed=plan.source.seed)
     validation = validation_rows(objective, ready.validation.rows)
     return Training(
         model,
@@ -79,8 +91,7 @@ def training_of(
         arm,
         steps=steps,
         pad=ready.pad,
-        terms=terms,
-        rehearsals=rehearsals,
+        against=against,
         watch=watch,
         bfloat16=plan.bfloat16,
         attention=attention,

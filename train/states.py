@@ -12,6 +12,7 @@ from datakit.core.hashing import file_digest, json_digest
 from datakit.core.storage import atomic_directory, read_json, storage_errors, write_json
 from train.checkpoint import system_errors
 from train.errors import Diverged
+from train.parallel import ALONE, Group
 from train.snapshot import Snapshot
 
 __all__ = ["KEPT", "States"]
@@ -28,17 +29,23 @@ class States:
         output: Folder of the model to be; the states lie in ``.<name>.state`` beside it.
         key: Hash of all that determines the training; states with another are left alone until this training writes.
         every: Optimizer steps from one state to the next; None for none but when a signal ends the training.
+        group: The processes that train together; the first one writes and reads, and all know what it found.
 
     Attributes:
         step: Of the newest whole state of this training; 0 where there is none.
         damaged: Names of newer states that are not whole.
     """
 
-    def __init__(self, output: Path, key: str, *, every: int | None = None) -> None:
+    def __init__(self, output: Path, key: str, *, every: int | None = None, group: Group = ALONE) -> None:
         self.folder = output.with_name(f".{output.name}.state")
-        self._key, self._every = key, every
+        self._key, self._every, self._group = key, every, group
         self.damaged: list[str] = []
         self.step = 0
+        if group.rank == 0:
+            self._look()
+        self.step, self.damaged = group.agree((self.step, self.damaged))
+
+    def _look(self) -> None:
         for step in sorted(self._steps(), reverse=True):
             found = self._looks_whole(step)
             if found:
@@ -58,6 +65,11 @@ class States:
             DiskFull: The states that were there stay.
             Diverged: A weight is no number; such a state is not kept.
         """
+        if self._group.rank == 0:
+            self._write(snapshot)
+        self.step = snapshot.step
+
+    def _write(self, snapshot: Snapshot) -> None:
         from safetensors.torch import save_file
 
         _check_finite(snapshot)
@@ -73,7 +85,6 @@ class States:
                 "record": dict(snapshot.record),
             }
             write_json(folder / "state.json", {**content, "digest": json_digest(content)}, format=_FORMAT)
-        self.step = snapshot.step
         before = [step for step in self._steps() if step < snapshot.step and _name(step) not in self.damaged]
         kept = {_name(step) for step in [*sorted(before)[-(KEPT - 1) :], snapshot.step]}
         for entry in self.folder.iterdir():
@@ -81,17 +92,21 @@ class States:
                 shutil.rmtree(entry, ignore_errors=True)
 
     def read(self) -> Snapshot | None:
-        """The newest whole state of this training."""
+        """The newest whole state of this training; its tensors are in the first process alone."""
         from safetensors.torch import load_file
 
         if not self.step:
             return None
+        if self._group.rank:
+            return Snapshot(self.step, {}, self._group.agree(None))
         folder = self.folder / _name(self.step)
-        return Snapshot(self.step, load_file(folder / "state.safetensors"), self._content(folder)["record"])
+        record = self._group.agree(self._content(folder)["record"])
+        return Snapshot(self.step, load_file(folder / "state.safetensors"), record)
 
     def remove(self) -> None:
         """All of them: the model is saved."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._group.rank == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _steps(self) -> list[int]:
         entries = self.folder.iterdir() if self.folder.is_dir() else ()

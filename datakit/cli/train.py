@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +102,9 @@ def command(
     from datakit.core.storage import read_json
 
     if (processes or 1) > 1 and "WORLD_SIZE" not in os.environ:
-        sys.exit(_launched(processes or 1))
+        from datakit.cli.processes import launch
+
+        sys.exit(launch(processes or 1))
     others = int(os.environ.get("RANK", "0")) > 0  # the first process speaks
     quiet, as_json = quiet or others, as_json and not others
     train = own_package("train")
@@ -160,12 +161,6 @@ def _more(pairs: tuple[str, ...], given: Sequence[str]) -> dict[str, Any]:
     if twice := [key for key in found if key in given]:
         raise UsageError(f"--set {twice[0]}: there is an option for it: --{twice[0].replace('_', '-')}")
     return found
-
-
-def _launched(processes: int) -> int:
-    """The same command in so many processes, as torchrun starts them; their exit code."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return subprocess.run([*command, "-m", "datakit", *sys.argv[1:]]).returncode
 
 
 def _arm(train: Any, given: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from datakit.core.storage import atomic_directory
 from train.callbacks import Moment
@@ -37,7 +38,9 @@ class Keeper:
     Args:
         output: Folder of the model to be.
         steps: From :func:`kept_steps`.
-        write: Writes the weights as they are now into an empty folder.
+        write: Writes a model's weights into an empty folder.
+        whole: Gives the model in one piece; None in a process that does not write.
+        writes: Whether this process does.
         done: Optimizer steps that a training which goes on has behind it; their states are kept.
         lasting: Whether they stay where the block ends with an error, because the training can go on.
 
@@ -50,14 +53,16 @@ class Keeper:
         self,
         output: Path,
         steps: tuple[int, ...],
-        write: Callable[[Path], None],
+        write: Callable[[Any, Path], None],
         *,
+        whole: Callable[[Any], Any | None] = lambda model: model,
+        writes: bool = True,
         done: int = 0,
         lasting: Callable[[], bool] = lambda: False,
     ) -> None:
         self.steps = frozenset(steps)
         self.folder = output.with_name(f".{output.name}.{CHECKPOINTS}")
-        self._write, self._done, self._lasting = write, done, lasting
+        self._write, self._whole, self._writes, self._done, self._lasting = write, whole, writes, done, lasting
 
     def __enter__(self) -> Keeper:
         self._clear(after=self._done)  # what a killed training left
@@ -73,10 +78,15 @@ class Keeper:
 
     def __call__(self, moment: Moment) -> None:
         """Saves the state after a step: a whole folder or nothing."""
+        model = self._whole(moment.model)
+        if model is None:
+            return
         with atomic_directory(self.folder / f"step-{moment.step:06}") as folder:
-            self._write(folder)
+            self._write(model, folder)
 
     def _clear(self, *, after: int = 0) -> None:
+        if not self._writes:
+            return
         if not after:
             shutil.rmtree(self.folder, ignore_errors=True)
             return

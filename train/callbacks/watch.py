@@ -13,6 +13,7 @@ from datakit.core.storage import storage_errors
 from train.callbacks import Moment
 from train.checkpoint import system_errors
 from train.errors import TrainError
+from train.parallel import ALONE, Group
 
 if TYPE_CHECKING:
     from train.config import Watching
@@ -28,14 +29,15 @@ class Watch:
     Args:
         settings: What the arm says.
         output: Folder of the model to be.
+        group: The processes that train together; the first one writes.
 
     Attributes:
         ended: Why the training ends here: what passed which limit; None while it goes on.
         best: Step of the best state so far; None where there is none.
     """
 
-    def __init__(self, settings: Watching, output: Path) -> None:
-        self._settings = settings
+    def __init__(self, settings: Watching, output: Path, group: Group = ALONE) -> None:
+        self._settings, self._group = settings, group
         self._folder, self._stem = output.parent, f".{output.name}.best-"
         self.ended: str | None = None
         self.best: int | None = None
@@ -79,9 +81,10 @@ class Watch:
             return step
         from safetensors.torch import load_file
 
-        held = load_file(self._file(self.best))
+        self._group.settle(model)
+        held = {} if self._group.rank else load_file(self._file(self.best))
         for name, value in _trained(model).items():
-            value.copy_(held[name])
+            self._group.put(value, held.get(name))
         return self.best
 
     def state(self) -> Mapping[str, Any]:
@@ -91,7 +94,8 @@ class Watch:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on; a best state whose file is gone is forgotten."""
         self.ended = state["ended"]
-        if state["best"] is not None and self._file(state["best"]).is_file():
+        there = state["best"] is not None and self._file(state["best"]).is_file()
+        if self._group.agree(there):
             self.best, self._loss = state["best"], state["loss"]
 
     def _over(self, name: str, limit: float, measured: Mapping[str, float]) -> str | None:
@@ -103,10 +107,13 @@ class Watch:
     def _write(self, model: Any, step: int) -> None:
         from safetensors.torch import save_file
 
+        held = self._group.gather(model)
+        if self._group.rank:
+            return
         target = self._file(step)
         with storage_errors(target), system_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: value.contiguous().cpu() for name, value in _trained(model).items()}, target)
+            save_file({name: value.detach().contiguous().cpu() for name, value in held.items()}, target)
         # The one before stays: a training that goes on from an earlier state may still need it.
         self._clear(kept=(step, self.best))
 
@@ -114,6 +121,8 @@ class Watch:
         return self._folder / f"{self._stem}{step:06}.safetensors"
 
     def _clear(self, *, kept: tuple[int | None, ...]) -> None:
+        if self._group.rank:
+            return
         keep = {self._file(step) for step in kept if step is not None}
         for file in self._folder.glob(f"{self._stem}*.safetensors"):
             if file not in keep:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from train.checks.sums import few_rows, without_dropout
+from train.compiling import CompiledBlocks
 from train.data import Batch
 from train.fused.last import LastNetwork
 from train.fused.passes import FusedPasses
 from train.losses import token_nll
 from train.objectives import Objective
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Passes", "fewer_passes"]
 
@@ -30,7 +34,7 @@ class Passes:
         text: What they are, in words.
     """
 
-    parts: tuple[FusedPasses | LastNetwork, ...] = ()
+    parts: tuple[FusedPasses | LastNetwork | CompiledBlocks, ...] = ()
     text: str = "the model's own"
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -43,7 +47,9 @@ class Passes:
         self._stack.close()
 
 
-def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: int, recomputed: bool) -> Passes:
+def fewer_passes(
+    model: Any, rows: Sequence[Any], *, objective: Objective, pad: int, recomputed: bool, compiled: bool = False
+) -> Passes:
     """What a training shall run within.
 
     Args:
@@ -52,9 +58,20 @@ def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: 
         objective: Of the arm.
         pad: Token id to pad with.
         recomputed: Activations are computed again in the backward pass.
+        compiled: Blocks go through ``torch.compile``, which joins passes itself.
+
+    Raises:
+        TrainError: The model cannot be compiled.
     """
     import torch
 
+    losses = _losses(model, rows, objective=objective, pad=pad)
+    if compiled:
+        blocks = CompiledBlocks(model)
+        if losses is not None:
+            with without_dropout(model):
+                blocks.check(losses)
+        return Passes((blocks,), "blocks compiled")
     parts: list[FusedPasses | LastNetwork] = []
     said = []
     if model.device.type == "cpu" and model.dtype == torch.float32 and torch.get_num_threads() <= _MOST_THREADS:
@@ -63,12 +80,19 @@ def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: 
             parts.append(passes)
             said.append(f"one pass each for {', '.join(passes.names)}")
     last = LastNetwork(model)
-    few = [] if recomputed else few_rows(rows, objective)
-    if few and isinstance(batch := objective.collate(few, pad=pad), Batch):
-        own = batch.to(model.device)
+    if losses is not None and not recomputed:
         with without_dropout(model):
-            exact = last.exact(lambda: token_nll(model, own))
+            exact = last.exact(losses)
         if exact:
             parts.append(last)
             said.append("the last feed-forward network where a token is trained")
     return Passes(tuple(parts), "; ".join(said)) if parts else Passes()
+
+
+def _losses(model: Any, rows: Sequence[Any], *, objective: Objective, pad: int) -> Callable[[], torch.Tensor] | None:
+    """Computes the losses of a few rows' tokens; None where rows are no single sequences."""
+    few = few_rows(rows, objective)
+    if not few or not isinstance(batch := objective.collate(few, pad=pad), Batch):
+        return None
+    own = batch.to(model.device)
+    return lambda: token_nll(model, own)

@@ -1,7 +1,7 @@
 """What keeps a model from forgetting while it learns: terms beside the loss, one file each.
 
 Each is a sum over the batch that the loop divides, like the loss, by the weight of the whole step; what has rows of its
-own is divided by theirs.
+own is divided by theirs, and what looks at the weights alone by nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from train.masking import Row
     from train.objectives import Loss
 
-__all__ = ["Rehearsal", "Term"]
+__all__ = ["Pull", "Rehearsal", "Term"]
 
 
 class Term(Protocol):
@@ -51,4 +51,12 @@ class Rehearsal(Protocol):
             model: In training mode.
             batch: On its device.
         """
+        ...
+
+
+class Pull(Protocol):
+    """Something added to the loss of every step that depends on the weights alone."""
+
+    def __call__(self) -> torch.Tensor | None:
+        """It, with a gradient for the weights, or the shards of weights, of this process; None where nothing moved."""
         ...

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from train.objectives import Loss
-
 __all__ = ["L2ToStart", "squared_change"]
 
 
@@ -24,7 +22,7 @@ class L2ToStart:
 
     Args:
         weight: Of half the squared distance.
-        model: At the start.
+        model: At the start; sharded, if it is.
     """
 
     def __init__(self, weight: float, model: Any) -> None:
@@ -32,16 +30,12 @@ class L2ToStart:
         self._factors = _factors(model)
         low = {parameter for a, b, _ in self._factors for parameter in (a, b)}
         trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
-        self._start = [(parameter, parameter.detach().clone()) for parameter in trained if parameter not in low]
+        self._start = [(parameter, _here(parameter.detach()).clone()) for parameter in trained if parameter not in low]
 
-    def __call__(self, model: Any, batch: Any, loss: Loss) -> torch.Tensor:
-        """Times the batch's weight, because the loop divides by the step's."""
-        import torch
-
-        change = squared_change(self._start, self._factors)
-        if change is None:
-            return torch.zeros((), device=model.device)
-        return change * (0.5 * self._weight * float(batch.weight))
+    def __call__(self) -> torch.Tensor | None:
+        """Of sharded weights the part that is here; its gradient is that of the whole."""
+        change = squared_change([(_here(now), then) for now, then in self._start], self._factors)
+        return None if change is None else change * (0.5 * self._weight)
 
 
 def squared_change(
@@ -56,8 +50,17 @@ def squared_change(
     import torch
 
     parts = [(now - then).square().sum() for now, then in start]
-    parts += [scale**2 * ((b.T @ b) * (a @ a.T)).sum() for a, b, scale in factors]
+    for a, b, scale in factors:
+        # Rows of A and of B may be sharded; their product takes all of both.
+        a, b = (value.full_tensor() if hasattr(value, "full_tensor") else value for value in (a, b))
+        parts.append(scale**2 * ((b.T @ b) * (a @ a.T)).sum())
     return torch.stack(parts).sum() if parts else None
+
+
+def _here(value: Any) -> torch.Tensor:
+    """The shard of this process; a tensor that is not sharded as it is."""
+    found: torch.Tensor = value.to_local() if hasattr(value, "to_local") else value
+    return found
 
 
 def _factors(model: Any) -> list[tuple[torch.Tensor, torch.Tensor, float]]:

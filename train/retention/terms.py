@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from train.retention.kl import KlOnGeneral, KlOnTrained
@@ -12,31 +13,40 @@ from train.retention.reference import AdapterOff, Frozen, Reference, has_switch
 if TYPE_CHECKING:
     from train.config import Arm
     from train.masking import Row
-    from train.retention import Rehearsal, Term
+    from train.retention import Pull, Rehearsal, Term
 
-__all__ = ["retention_terms"]
+__all__ = ["Terms", "retention_terms"]
 
 
-def retention_terms(
-    arm: Arm, model: Any, *, load: Callable[[], Any], general: Sequence[Row], seed: int
-) -> tuple[list[Term], list[Rehearsal]]:
-    """The terms of an arm, in no particular order: they are added. First those on the step's rows, then the others.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is added to the loss, in no particular order.
+
+    Attributes:
+        terms: On the rows of every batch.
+        rehearsals: On rows of their own.
+        pulls: On the weights alone.
+    """
+
+    terms: Sequence[Term] = ()
+    rehearsals: Sequence[Rehearsal] = ()
+    pulls: Sequence[Pull] = ()
+
+
+def retention_terms(arm: Arm, model: Any, *, load: Callable[[], Any], general: Sequence[Row], seed: int) -> Terms:
+    """The terms of an arm.
 
     Args:
         arm: With or without them.
-        model: At the start, on its device.
+        model: At the start, on its device; sharded, if it will be.
         load: Loads the start model once more, where an adapter cannot be switched off.
         general: Rows for the divergence on general text.
         seed: Of the training.
     """
-    terms: list[Term] = []
-    rehearsals: list[Rehearsal] = []
-    if arm.l2 is not None:
-        terms.append(L2ToStart(arm.l2.weight, model))
-    if arm.kl is not None:
-        reference: Reference = AdapterOff() if has_switch(model) else Frozen(load().to(model.device))
-        if arm.kl.source is None:
-            terms.append(KlOnTrained(arm.kl.weight, reference))
-        else:
-            rehearsals.append(KlOnGeneral(arm.kl.weight, reference, general, size=arm.kl.rows, seed=seed))
-    return terms, rehearsals
+    pulls = [] if arm.l2 is None else [L2ToStart(arm.l2.weight, model)]
+    if arm.kl is None:
+        return Terms(pulls=pulls)
+    reference: Reference = AdapterOff() if has_switch(model) else Frozen(load().to(model.device))
+    if arm.kl.source is None:
+        return Terms([KlOnTrained(arm.kl.weight, reference)], pulls=pulls)
+    return Terms([], [KlOnGeneral(arm.kl.weight, reference, general, size=arm.kl.rows, seed=seed)], pulls)
