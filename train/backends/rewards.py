@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,26 @@ def load_reward(name: str, folder: Path) -> Reward:
             )
         found = REWARDS.load(name)
     else:
-        try:
-            found = getattr(load_module(module_name, folder), attribute, None)
-        except (ImportError, SyntaxError) as error:
-            raise TrainError(
-                f"the reward '{name}' cannot be imported: {type(error).__name__}: {error}",
-                hint=f"Modules may lie in '{folder}'",
-            ) from error
+        module = _module(module_name, folder, name)
+        if not hasattr(module, attribute):
+            raise TrainError(f"the module '{module_name}' has no '{attribute}', which the reward names")
+        found = getattr(module, attribute)
     if not callable(found):
         raise TrainError(f"the reward '{name}' is no function", hint="def reward(prompts, completions, **columns)")
     checked: Reward = found
     return checked
+
+
+def _module(module: str, folder: Path, name: str) -> Any:
+    try:
+        return load_module(module, folder)
+    except (Exception, SystemExit) as error:  # the user's code runs here
+        if _is_signal(error):
+            raise
+        raise TrainError(
+            f"the reward '{name}' cannot be imported: {type(error).__name__}: {error}",
+            hint=f"Modules may lie in '{folder}'",
+        ) from error
 
 
 def reward_digest(name: str, folder: Path) -> str:
@@ -66,7 +76,9 @@ def checked_reward(reward: Reward, name: str) -> Reward:
         wanted = len(columns["completions"])
         try:
             rewards = [float(value) for value in reward(**columns)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if _is_signal(error):
+                raise
             raise TrainError(f"the reward '{name}' failed: {type(error).__name__}: {error}") from error
         if len(rewards) != wanted:
             raise TrainError(f"the reward '{name}' gave {len(rewards)} numbers for {wanted} completions")
@@ -76,3 +88,8 @@ def checked_reward(reward: Reward, name: str) -> Reward:
 
     call.__name__ = name.rpartition(":")[2]
     return call
+
+
+def _is_signal(error: BaseException) -> bool:
+    """A SIGTERM that came while the user's code ran, and no exit of its own, which would pass for a good end."""
+    return isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
