@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datakit.core.hashing import digest, file_digest, tree_digest
+from datakit.core.hashing import file_digest, tree_digest
+from datakit.core.modules import load_module, module_file
 from datakit.core.registry import Registry, suggest
 from train.errors import TrainError
 
@@ -50,23 +48,9 @@ def load_reward(name: str, folder: Path) -> Reward:
     return checked
 
 
-def _file(module: str, folder: Path) -> Path:
-    return folder / f"{module.removesuffix('.py').replace('.', '/')}.py"
-
-
 def _module(module: str, folder: Path, name: str) -> Any:
-    file = _file(module, folder)
     try:
-        if not file.is_file():
-            return importlib.import_module(module)
-        spec = importlib.util.spec_from_file_location(f"train_reward_{digest(str(file.resolve()))[:12]}", file)
-        if spec is None or spec.loader is None:
-            raise TrainError(f"'{file.name}' is no Python file")
-        made = importlib.util.module_from_spec(spec)
-        sys.modules[made.__name__] = made
-        spec.loader.exec_module(made)
-    except TrainError:
-        raise
+        return load_module(module, folder)
     except (Exception, SystemExit) as error:  # the user's code runs here
         if _is_signal(error):
             raise
@@ -74,14 +58,13 @@ def _module(module: str, folder: Path, name: str) -> Any:
             f"the reward '{name}' cannot be imported: {type(error).__name__}: {error}",
             hint=f"Modules may lie in '{folder}'",
         ) from error
-    return made
 
 
 def reward_digest(name: str, folder: Path) -> str:
     """Hash of a reward model's weights, or of the file of a reward beside the recipe; "" for an installed one."""
     if (folder / name).is_dir():
         return tree_digest(folder / name, ("*.safetensors",))
-    file = _file(name.partition(":")[0], folder)
+    file = module_file(name.partition(":")[0], folder)
     return file_digest(file) if ":" in name and file.is_file() else ""
 
 
