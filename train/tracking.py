@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from datakit.core.registry import Registry
 from train.errors import TrainError
-from train.events import Event, Progress, StepDone, Validated
+from train.events import Checked, Event, Progress, StepDone, Validated
 
 __all__ = ["TRACKERS", "Tracked", "Tracker", "tracking"]
 
@@ -64,26 +64,54 @@ def tracking(names: Sequence[str], told: Tracked, progress: Progress | None) -> 
         told: To each of them, with the folder beside the output that gets one folder per tracker.
         progress: Hears every event.
 
+    A tracker that fails while the training runs gets no more numbers, and that is told; the training goes on.
+
     Raises:
-        TrainError: No tracker of that name, or one that is not installed.
+        TrainError: No tracker of that name, or one that is not installed or cannot begin.
     """
     with contextlib.ExitStack() as stack:
-        trackers: list[Tracker] = []
+        trackers: dict[str, Tracker] = {}
         for name in dict.fromkeys(names):
             if name not in TRACKERS.names():
                 raise TrainError(f"track: no tracker named '{name}'", hint=f"Known: {', '.join(TRACKERS.names())}")
             made = TRACKERS.load(name)
-            trackers.append(made(replace(told, folder=told.folder / name / told.name)))
-            stack.callback(trackers[-1].close)
+            try:
+                trackers[name] = made(replace(told, folder=told.folder / name / told.name))
+            except TrainError:
+                raise
+            except Exception as error:
+                raise TrainError(f"track: {name} cannot begin: {_first_line(error)}", hint="Take it out") from error
+            stack.callback(_closed, name, trackers, progress)
 
         def listen(event: Event) -> None:
             values = _numbers(event)
-            for tracker in trackers if values else ():
-                tracker.scalars(getattr(event, "step", 0), values)
+            for name in list(trackers) if values else ():
+                try:
+                    trackers[name].scalars(getattr(event, "step", 0), values)
+                except Exception as error:
+                    del trackers[name]
+                    _tell(name, error, progress)
             if progress is not None:
                 progress(event)
 
         yield listen if trackers else progress
+
+
+def _closed(name: str, trackers: dict[str, Tracker], progress: Progress | None) -> None:
+    try:
+        if name in trackers:
+            trackers[name].close()
+    except Exception as error:
+        _tell(name, error, progress)
+
+
+def _tell(name: str, error: Exception, progress: Progress | None) -> None:
+    if progress is not None:
+        progress(Checked("track", False, f"the tracker {name} failed and gets no more numbers: {_first_line(error)}"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def _numbers(event: Event) -> dict[str, float]:

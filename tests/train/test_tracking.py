@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from train import Arm, Flat, StepDone, TrainError, fit, step_course
+from train import Arm, Checked, Flat, StepDone, TrainError, fit, step_course
 from train.journal import Journal
+from train.tracking import TRACKERS, Tracked, tracking
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ARM = Arm(adapter="full", learning_rate=1e-2, steps=4, batch_size=4, track=["tensorboard"], save_every=2)
 
@@ -97,3 +105,110 @@ def test_a_loss_that_does_not_fall_is_said_once(slope, said):
     found = [event for event in events if isinstance(event, Flat)]
     assert len(found) == said
     assert not found or found[0].step == 30
+
+
+class Failing:
+    """A tracker whose server goes away."""
+
+    def __init__(self, told: Tracked) -> None:
+        self.calls = 0
+
+    def scalars(self, step, values) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            raise ConnectionError("the server is gone\nand more")
+
+    def close(self) -> None:
+        raise AssertionError("a tracker that failed is left alone")
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(monkeypatch):
+    made = []
+    monkeypatch.setattr(TRACKERS, "names", lambda: ["failing"])
+    monkeypatch.setattr(TRACKERS, "load", lambda name: lambda told: made.append(Failing(told)) or made[0])
+    heard = []
+    with tracking(["failing"], Tracked("a", Path(), {}), heard.append) as listen:
+        for step in (1, 2, 3):
+            listen(StepDone(step, 3, 1.0, 1e-3, 0.5, 10, 20, 1.0, 100.0, 5, 1.0))
+    assert made[0].calls == 2
+    notes = [event.text for event in heard if isinstance(event, Checked)]
+    assert notes == ["the tracker failing failed and gets no more numbers: the server is gone"]
+    assert sum(isinstance(event, StepDone) for event in heard) == 3
+
+
+def test_a_tracker_that_cannot_begin_is_said(monkeypatch):
+    def broken(told):
+        raise RuntimeError("no account")
+
+    monkeypatch.setattr(TRACKERS, "names", lambda: ["broken"])
+    monkeypatch.setattr(TRACKERS, "load", lambda name: broken)
+    with (
+        pytest.raises(TrainError, match="broken cannot begin: no account"),
+        tracking(["broken"], Tracked("a", Path(), {}), None),
+    ):
+        pass
+
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from train.events import StepDone, Validated
+from train.tracking import Tracked, tracking
+
+name, folder = sys.argv[1], Path(sys.argv[2])
+with tracking([name], Tracked("arm-1", folder, {"rank": 16, "options": {}}, offline=True), None) as listen:
+    print("kilimanjaro")  # what a run prints may hold rows
+    for step in (1, 2, 3):
+        listen(StepDone(step, 3, 1 / step, 1e-3, 0.5, 10, 20, 1.0, 100.0, 5, 1.0))
+    listen(Validated(3, 0.7, {"drift": 0.25}))
+if name == "mlflow":
+    import mlflow
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs(["0"])
+    history = [[entry.step, entry.value] for entry in client.get_metric_history(run.info.run_id, "train/loss")]
+    print("FOUND", json.dumps([history, run.data.metrics["probe/drift"], run.data.params["rank"], run.info.run_name]))
+"""
+
+
+def outside(name: str, folder: Path) -> str:
+    peers = Path(os.environ.get("DATAKIT_PEERS") or ROOT / ".cache" / "peers").absolute()
+    python = peers / "trackers" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("the trackers are not installed: .ci/peer trackers")
+    ours = Path(pytest.__file__).parents[1]
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "MLFLOW_"))},
+        "MLFLOW_TRACKING_URI": (folder / "mlflow").as_uri(),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+    }
+    # Its own packages first, then ours behind them.
+    paths, arguments = [str(ROOT), str(ours)], ["run", name, str(folder), "SECRET"]
+    call = [python, "-c", f"import sys; sys.path += {paths}; sys.argv = {arguments}\n{SCRIPT}", "SECRET"]
+    told = subprocess.run(call, env=environment, capture_output=True, text=True, check=False, cwd=folder)
+    assert told.returncode == 0, told.stderr
+    return told.stdout
+
+
+@pytest.mark.slow
+def test_wandb_gets_numbers_and_nothing_that_is_printed(tmp_path):
+    outside("wandb", tmp_path)
+    (sent,) = tmp_path.rglob("*.wandb")
+    content = sent.read_bytes()
+    for name in (b"train/loss", b"validation/loss", b"probe/drift", b"rank"):
+        assert name in content
+    for secret in (b"kilimanjaro", b"SECRET", str(tmp_path).encode(), socket.gethostname().encode() + b'"'):
+        assert secret not in content
+    assert not list(tmp_path.rglob("output.log"))
+    assert not list(tmp_path.rglob("wandb-metadata.json"))
+
+
+@pytest.mark.slow
+def test_mlflow_gets_numbers_and_no_paths(tmp_path):
+    (line,) = [line for line in outside("mlflow", tmp_path).splitlines() if line.startswith("FOUND ")]
+    history, drift, rank, name = json.loads(line.removeprefix("FOUND "))
+    assert history == [[1, 1.0], [2, 0.5], [3, pytest.approx(1 / 3)]]
+    assert (drift, rank, name) == (0.25, "16", "arm-1")
+    tags = {file.name: file.read_text() for file in (tmp_path / "mlflow").rglob("tags/*")}
+    assert tags["mlflow.source.name"] == tags["mlflow.user"] == "datakit"
+    files = [file for file in (tmp_path / "mlflow").rglob("*") if file.is_file()]
+    assert not [file for file in files if b"kilimanjaro" in file.read_bytes() or b"SECRET" in file.read_bytes()]

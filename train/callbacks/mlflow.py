@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Mlflow"]
 
+# Left to itself it tells the path of the program and the user's name.
+_QUIET = {"mlflow.source.name": "datakit", "mlflow.user": "datakit"}
+
 
 class Mlflow:
     """A run; offline it is refused where a server is named."""
@@ -25,7 +28,7 @@ class Mlflow:
         if tracked.offline and str(mlflow.get_tracking_uri()).startswith(("http", "databricks")):
             raise TrainError("track: mlflow would send to a server, and the network is off", hint="Name a folder")
         self._mlflow = mlflow
-        mlflow.start_run(run_name=tracked.name)
+        mlflow.start_run(run_name=tracked.name, tags=dict(_QUIET))
         mlflow.log_params({name: str(value)[:250] for name, value in tracked.settings.items()})
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

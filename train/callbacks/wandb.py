@@ -1,4 +1,8 @@
-"""Weights & Biases: numbers and settings of an arm; with ``network: never`` they are only written down."""
+"""Weights & Biases: numbers and settings of an arm; with ``network: never`` they are only written down.
+
+Left to itself it also sends what the process prints, rows among it, its arguments, paths, the state of the git folder
+and the machine's name: all of that is switched off.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,17 @@ if TYPE_CHECKING:
     from train.tracking import Tracked
 
 __all__ = ["Wandb"]
+
+_QUIET = {
+    "console": "off",
+    "save_code": False,
+    "disable_code": True,
+    "disable_git": True,
+    "host": "",
+    "x_disable_meta": True,
+    "x_disable_machine_info": True,
+    "silent": True,
+}
 
 
 class Wandb:
@@ -30,7 +45,7 @@ class Wandb:
             config=dict(tracked.settings),
             dir=str(tracked.folder),
             mode="offline" if tracked.offline else None,
-            save_code=False,
+            settings=wandb.Settings(**_QUIET),
         )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
