@@ -1,10 +1,9 @@
 """Estimated beside measured peak memory of a training on the CPU, above the resident size before the model is loaded.
 
-    python benchmarks/train_memory.py [--only NAME]
+    python benchmarks/train_memory.py [--only TEXT] [--part looked_at|held_out] [--estimate-only]
 
-Models with random weights, 100 M parameters and more; rows of a fixed length, a quarter of it trained. Every case is
-trained two steps in a process of its own, whose peak is VmHWM, reset before loading; the estimate is made in another.
-On a GPU the same formula holds but was never run here.
+The cases are in benchmarks/memory_cases.py: models of 100 M parameters and more with random weights. Every case is
+trained three steps in a process of its own, whose peak is VmHWM, reset before loading; the estimate is made in another.
 """
 
 from __future__ import annotations
@@ -22,54 +21,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+RESULTS = ROOT / "benchmarks" / "results" / "train_memory.json"
+STEPS = 3
 
-MODELS = {
-    "llama-110M": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "vocab_size": 32000},
-    "llama-190M": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 10, "vocab_size": 64000},
-}
-CASES: list[dict[str, Any]] = [
-    {"model": "llama-110M", "adapter": "full", "batch_size": 2, "length": 128},
-    {"model": "llama-110M", "adapter": "lora", "batch_size": 4, "length": 256},
-    {"model": "llama-110M", "adapter": "full", "batch_size": 4, "length": 256},
-    {"model": "llama-190M", "adapter": "lora", "batch_size": 2, "length": 256},
-    {"model": "llama-190M", "adapter": "full", "batch_size": 2, "length": 128},
-]
-
-
-def make_model(folder: Path, **sizes: int) -> None:
-    """A Llama with random weights and a tokenizer of one token per word."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
-
-    words = {f"w{number}": number for number in range(sizes["vocab_size"] - 2)}
-    words |= {"<unk>": len(words), "</s>": len(words) + 1}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(**sizes, num_attention_heads=12, num_key_value_heads=12, max_position_embeddings=1024)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-
-
-def make_data(path: Path, length: int, rows: int) -> None:
-    """Rows of ``length`` tokens; the last quarter is the answer."""
-    from datakit.core.example import Example, Message, to_table
-    from datakit.core.storage import write_table
-
-    answer = length // 4
-
-    def text(number: int, start: int, count: int) -> str:
-        return " ".join(f"w{(number * 31 + at) % 20000}" for at in range(start, start + count))
-
-    made = []
-    for number in range(rows):
-        turns = (
-            Message("user", text(number, 0, length - answer)),
-            Message("assistant", text(number, length, answer - 1)),
-        )
-        made.append(Example(id=str(number), group=str(number), source="s", origin=f"s:{number}", messages=turns))
-    write_table(path, to_table(made))
+from memory_cases import HELD_OUT, LOOKED_AT, MODELS, make_data, make_model  # noqa: E402
 
 
 def memory(field: str) -> int:
@@ -81,10 +36,10 @@ def memory(field: str) -> int:
 
 
 def arm_of(case: dict[str, Any]) -> Any:
-    """The arm of a case: two steps of one batch."""
+    """The arm of a case: a few steps of one batch."""
     from train import Arm
 
-    return Arm(adapter=case["adapter"], learning_rate=1e-5, steps=2, batch_size=case["batch_size"])
+    return Arm(learning_rate=1e-5, steps=STEPS, **case["arm"])
 
 
 def child(kind: str, case: dict[str, Any], model: str, data: str) -> None:
@@ -93,71 +48,105 @@ def child(kind: str, case: dict[str, Any], model: str, data: str) -> None:
 
     import train
 
+    arm = arm_of(case)
+    train.prepare(arm, model=model, data=Path(data))
     if kind == "measure":
         with tempfile.TemporaryDirectory() as name:
-            train.prepare(arm_of(case), model=model, data=Path(data))
             Path("/proc/self/clear_refs").write_text("5")
             before = memory("VmRSS")
-            train.fit(arm_of(case), model=model, data=Path(data), output=Path(name) / "out")
-            print(json.dumps({"peak": memory("VmHWM") - before}))
+            course: list[tuple[str, int, int]] = []
+
+            def heard(event: Any) -> None:
+                course.append((type(event).__name__, memory("VmRSS") - before, memory("VmHWM") - before))
+
+            train.fit(arm, model=model, data=Path(data), output=Path(name) / "out", progress=heard)
+            print(json.dumps({"peak": memory("VmHWM") - before, "course": course}))
         return
-    found = train.estimate(arm_of(case), model=model, data=Path(data))
-    names = ("weights", "gradients", "optimizer", "activations", "logits", "workspace", "overlap", "peak")
-    print(json.dumps({name: getattr(found.memory, name) for name in names}))
+    found = train.estimate(arm, model=model, data=Path(data))
+    names = [name for name in found.memory.__slots__ if name != "shape"]
+    print(json.dumps({name: getattr(found.memory, name) for name in [*names, "peak"]}))
 
 
-def run(kind: str, case: dict[str, Any], model: Path, data: Path) -> dict[str, int]:
+def run(kind: str, case: dict[str, Any], model: Path, data: Path) -> dict[str, Any]:
     """One case in a process of its own."""
     command = [sys.executable, __file__, "--child", kind, json.dumps(case), str(model), str(data)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def label(case: dict[str, Any]) -> str:
+    """A case in words."""
+    arm = dict(case["arm"])
+    rows, adapter = arm.pop("batch_size"), arm.pop("adapter")
+    lengths = case["lengths"]
+    size = f"{rows}x{lengths[0]}" if len(lengths) == 1 else f"{rows}x{lengths[0]}..{lengths[-1]}"
+    rest = " ".join(f"{key}={value}" if isinstance(value, (int, str)) else key for key, value in arm.items())
+    return f"{case['model']} {adapter} {size} {rest}".strip()
+
+
+def judged(case: dict[str, Any], folder: Path, data: Path, known: dict[str, int]) -> dict[str, Any]:
+    """A case's figures."""
+    name = label(case)
+    course = []
+    if name not in known:
+        found = run("measure", case, folder, data)
+        known[name], course = found["peak"], found["course"]
+    estimated = run("estimate", case, folder, data)
+    error = estimated["peak"] / known[name] - 1
+    print(f"{name:60} measured {known[name] / 2**20:7.0f} MiB, estimate {error:+.1%}", flush=True)
+    print("   ", {key: round(value / 2**20) for key, value in estimated.items()}, flush=True)
+    if course:
+        print("   ", " ".join(f"{kind}:{now >> 20}/{most >> 20}" for kind, now, most in course), flush=True)
+    return {"case": name, **case, "measured": known[name], "estimated": estimated, "error": round(error, 4)}
 
 
 def main() -> None:
     """Runs all cases and writes benchmarks/results/train_memory.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--child", nargs=4)
-    parser.add_argument("--only")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--part", choices=("looked_at", "held_out"))
+    parser.add_argument("--known", help="a results file whose measured peaks are taken")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.child:
         kind, case, model, data = arguments.child
         child(kind, json.loads(case), model, data)
         return
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        for model, sizes in MODELS.items():
-            folder = Path(name) / model
-            make_model(folder, **sizes)
-            for case in CASES:
-                label = f"{case['model']} {case['adapter']} {case['batch_size']}x{case['length']}"
-                if case["model"] != model or (arguments.only and arguments.only not in label):
-                    continue
-                data = Path(name) / "train.parquet"
-                make_data(data, case["length"], 2 * case["batch_size"])
-                measured = run("measure", case, folder, data)["peak"]
-                estimated = run("estimate", case, folder, data)
-                error = estimated["peak"] / measured - 1
-                print(f"{label:32} measured {measured / 2**20:7.0f} MiB, estimate {error:+.1%}", estimated, flush=True)
-                rows.append({**case, "measured": measured, "estimated": estimated, "error": round(error, 4)})
-    facts = {
+    known = {}
+    if arguments.known:
+        old = json.loads(Path(arguments.known).read_text())
+        known = {row["case"]: row["measured"] for part in ("looked_at", "held_out") for row in old.get(part, [])}
+    parts = {"looked_at": LOOKED_AT, "held_out": HELD_OUT}
+    facts: dict[str, Any] = {
+        "format": 1,
         "command": "python benchmarks/train_memory.py",
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "transformers")},
+            **{name: version(name) for name in ("torch", "transformers", "peft")},
         },
         "device": "cpu",
         "models": MODELS,
-        "cases": rows,
-        "largest_error": max(abs(row["error"]) for row in rows),
     }
-    if not arguments.only:
-        from datakit.core.storage import write_json
-
-        write_json(ROOT / "benchmarks" / "results" / "train_memory.json", facts, format=1)
+    with tempfile.TemporaryDirectory() as name:
+        for part, cases in parts.items():
+            if arguments.part not in (None, part):
+                continue
+            rows = facts[part] = []
+            for case in cases:
+                if arguments.only not in label(case):
+                    continue
+                folder, data = Path(name) / case["model"].replace(" ", "-"), Path(name) / "train.parquet"
+                if not folder.is_dir():
+                    make_model(folder, **MODELS[case["model"]])
+                make_data(data, case["lengths"], 2 * case["arm"]["batch_size"])
+                rows.append(judged(case, folder, data, known))
+            facts[f"largest_error_{part}"] = max(abs(row["error"]) for row in rows)
+            arguments.output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

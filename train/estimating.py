@@ -1,27 +1,38 @@
-"""Before a run: will it fit, and if not, what to change. Loads the model and looks at two rows; nothing is trained."""
+"""Before a run: will it fit, and if not, what to change. The model is loaded and passes short batches, untrained."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datakit.core.chat import ChatSettings
+from datakit.core.checkpoint import load_model, stored_dtype
 from train.adapters import adapter_named
-from train.config import Arm
-from train.data import PASS_OVERHEAD, Stream, cut
+from train.allocations import Pass, Size, room
+from train.chunks import worth_chunking
+from train.data import PASS_OVERHEAD, cut
 from train.loading import computes_in_bfloat16, load_to_train, stream_of
-from train.loop import computing
-from train.memory import Kept, Memory, Shape, available, kept_by, largest, memory_of, width
+from train.loop import Training, computing, recompute
+from train.memory import Kept, Memory, Shape, available, held_by, kept_by, largest, memory_of, resident, width
 from train.objectives import objective_of
-from train.prepare import prepare
+from train.packing import best_fit, chosen_attention
+from train.prepare import Prepared, prepare
+from train.recording import SHORT, recorded_pass
 from train.retention.self_replay import with_own_texts
+from train.retention.terms import retention_terms
+
+if TYPE_CHECKING:
+    from train.config import Arm
 
 __all__ = ["Estimate", "estimate"]
 
 _STEPS = 500  # of an epoch that are looked at for the largest batch
+_BATCHES = 8  # of a step that are played
+_PIECE = 1 << 20  # numbers that are read at a time
+_CHUNK = 1 << 24  # logits at once where they are computed in chunks (train/chunks.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,43 +84,172 @@ def estimate(
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    free = available(device)
+    free, before = available(device), resident()
     chat = chat or ChatSettings()
     replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
     ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
-    objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
     with torch.random.fork_rng():
+        objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
         loaded = load_to_train(arm, adapter_named(arm.adapter), objective, ready, str(model), bfloat16=bfloat16).train()
-        with computing(loaded, bfloat16=bfloat16):
-            kept = kept_by(loaded, objective, ready.train.rows, pad=ready.pad)
-    shape = largest(_shapes(arm, stream_of(arm, objective, ready, seed)), kept)
-    memory = memory_of(loaded, kept, shape)
-    advice = () if memory.peak <= free else tuple(_advice(arm, loaded, kept, shape, free))
-    return Estimate(memory, device, free, advice)
+        code = _beside_weights(loaded, before) if device == "cpu" else 0
+        training = _training(arm, ready, loaded, seed)
+        rows = ready.train.rows
+        looked = _look(training, rows, free)
+        shapes = list(_steps(training))
+    shape = largest((shape for step in shapes for shape in step), looked.kept)
+    course = [shapes[0], *[step for step in shapes if shape in step][:1] * 2]
+    kept = training.against
+    copies = held_by([*kept.terms, *kept.rehearsals, *kept.pulls], loaded)
+    memory = replace(looked.memory(shape, course), copies=copies, code=code)
+    if memory.peak <= free:
+        return Estimate(memory, device, free, ())
+    return Estimate(memory, device, free, tuple(_advice(training, rows, looked, memory, free)))
 
 
-def _shapes(arm: Arm, stream: Stream) -> Iterator[Shape]:
+def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
+    """What the loop would get, to be looked at."""
+    import torch
+
+    objective, adapter, bfloat16 = objective_of(arm), adapter_named(arm.adapter), computes_in_bfloat16(arm)
+
+    def start() -> Any:
+        stored = getattr(torch, stored_dtype(ready.folder))
+        return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
+
+    attention, _ = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
+    against = retention_terms(arm, model, load=start, general=ready.general.rows, seed=seed)
+    if arm.checkpointing:
+        recompute(model)
+    stream = stream_of(arm, objective, ready, seed)
+    return Training(
+        model,
+        objective,
+        stream,
+        (),
+        arm,
+        steps=1,
+        pad=ready.pad,
+        against=against,
+        bfloat16=bfloat16,
+        attention=attention,
+    )
+
+
+def _beside_weights(model: Any, before: int) -> int:
+    """What the process took since then beside the model: code above all. Reads all weights, which may be mapped."""
+    held = {value.untyped_storage().data_ptr(): value for value in (*model.parameters(), *model.buffers())}
+    for value in held.values():
+        for piece in value.detach().reshape(-1).split(_PIECE):
+            piece.sum()
+    weights: int = sum(value.untyped_storage().nbytes() for value in held.values())
+    return max(0, resident() - before - weights)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was seen of a training, to tell its memory with any batch."""
+
+    model: Any
+    kept: Kept
+    found: tuple[Pass, float] | None
+
+    def memory(self, shape: Shape, steps: Sequence[Sequence[Shape]]) -> Memory:
+        """With these steps, the largest batch among them."""
+        took = None
+        if self.found is not None:
+            sizes = [
+                [Size(each.rows * each.length, each.rows * each.length**2, each.logits) for each in step[:_BATCHES]]
+                for step in steps
+            ]
+            trained = [value.numel() for value in self.model.parameters() if value.requires_grad]
+            took = room(self.found[0], sizes, trained, spread=self.found[1])
+        return memory_of(self.model, self.kept, shape, took)
+
+
+def _look(training: Training, rows: Sequence[Any], free: int) -> _Looked:
+    """Two rows forward, and on the CPU three short batches forward and back, where gradients have room."""
+    model = training.model
+    with computing(model, bfloat16=training.bfloat16):
+        kept = kept_by(model, training.objective, rows, pad=training.pad)
+    least = memory_of(model, kept, Shape(1, SHORT, SHORT))
+    records = model.device.type == "cpu" and least.weights + least.gradients < free
+    return _Looked(model, kept, recorded_pass(training, rows) if records else None)
+
+
+def _steps(training: Training) -> Iterator[list[Shape]]:
     """The batches of the first steps."""
-    for rows in itertools.islice(stream, min(stream.steps_per_epoch, _STEPS)):
-        order = sorted(rows, key=len)
-        end = 0
-        for size in cut([len(row) for row in order], batch_size=arm.batch_size, overhead=PASS_OVERHEAD):
-            end += size
-            batch = order[end - size : end]
-            yield Shape(size, max(width(row) for row in batch), sum(row.trained_tokens for row in batch))
+    stream, arm = training.stream, training.arm
+    for step in itertools.islice(stream, min(stream.steps_per_epoch, _STEPS)):
+        if training.attention is not None:
+            lengths = [len(row) for row in step]
+            bins = best_fit(lengths, capacity=arm.batch_tokens or sum(lengths), rows=arm.batch_size)
+            parts = [[step[at] for at in bin] for bin in bins]
+            yield [Shape(1, sum(map(len, part)), _logits(training, part)) for part in parts]
+            continue
+        order = sorted(step, key=len)
+        sizes = cut(
+            [len(row) for row in order], batch_size=arm.batch_size, overhead=PASS_OVERHEAD, tokens=arm.batch_tokens
+        )
+        ends = itertools.accumulate(sizes)
+        parts = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        yield [Shape(len(part), max(map(width, part)), _logits(training, part)) for part in parts]
 
 
-def _advice(arm: Arm, model: Any, kept: Kept, shape: Shape, free: int) -> Iterator[str]:
-    """What to change, most harmless first."""
-    for rows in range(shape.rows // 2, 0, -1):
-        smaller = replace(shape, rows=rows, logits=max(1, shape.logits * rows // shape.rows))
-        if memory_of(model, kept, smaller).peak <= free:
-            size = max(1, arm.batch_size * rows // shape.rows)
-            yield f"batch_size {size} and accumulate {-(-arm.batch_size * arm.accumulate // size)} (the same training)"
+def _logits(training: Training, rows: Sequence[Any]) -> int:
+    """Tokens whose logits are there at once: all that are trained, or a chunk of them."""
+    count: int = sum(row.trained_tokens for row in rows)
+    head = training.model.get_output_embeddings()
+    if training.objective.rows != "tokens" or not worth_chunking(head, count):
+        return count
+    return max(1, _CHUNK // int(head.weight.shape[0]))
+
+
+def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Memory, free: int) -> Iterator[str]:
+    """What to change, most harmless first, with what it would take then."""
+    arm, shape = training.arm, memory.shape
+
+    def told(shape: Shape, looked: _Looked = looked) -> int:
+        return replace(looked.memory(shape, [[shape, shape]] * 2), copies=memory.copies, code=memory.code).peak
+
+    smaller = list(_smaller(training, shape, rows))
+    for text, less in smaller:
+        if (peak := told(less)) <= free:
+            yield f"{text} (the same training, about {_gib(peak)})"
             return
-    shorter = replace(shape, rows=1, length=shape.length // 2, logits=max(1, shape.logits // shape.rows // 2))
-    if memory_of(model, kept, shorter).peak <= free:
-        yield f"batch_size 1 and max_length {shape.length // 2}"
+    least = smaller[-1][1] if smaller else shape
+    half = replace(least, length=max(1, least.length // 2), logits=max(1, least.logits // 2))
+    if (peak := told(half)) <= free:
+        length = half.length // len(getattr(rows[0], "sequences", (rows[0],)))
+        batch = f"batch_tokens {length}" if training.attention else "batch_size 1"
+        yield f"{batch} and max_length {length} (about {_gib(peak)})"
+    if not arm.checkpointing:
+        recompute(training.model)
+        if (peak := told(least, _look(training, rows, free))) <= free:
+            yield f"checkpointing: true and the smallest batch (about {_gib(peak)})"
     if arm.adapter == "full":
-        yield "adapter lora: no gradients and moments of the model's own weights"
-    yield "a smaller model, or a machine with more memory"
+        saved = memory.gradients + memory.optimizer
+        yield f"adapter lora: no gradients and moments of the model's own weights, about {_gib(saved)} less"
+    yield f"a smaller model, or a machine with {_gib(max(0, told(least) - free))} more"
+
+
+def _smaller(training: Training, shape: Shape, rows: Sequence[Any]) -> Iterator[tuple[str, Shape]]:
+    """Smaller batches that make the same step, in words."""
+    arm = training.arm
+    per_step = arm.batch_size * arm.accumulate
+    if training.attention is not None:
+        longest, tokens = max(len(row) for row in rows), shape.length
+        while tokens > longest:
+            tokens = max(longest, tokens // 2)
+            logits = max(1, shape.logits * tokens // shape.length)
+            yield f"batch_tokens {tokens}", replace(shape, length=tokens, logits=logits)
+        return
+    count = shape.rows
+    while count > 1:
+        count //= 2
+        size = max(1, arm.batch_size * count // shape.rows)
+        logits = max(1, shape.logits * count // shape.rows)
+        yield f"batch_size {size} and accumulate {-(-per_step // size)}", replace(shape, rows=count, logits=logits)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,18 +1,20 @@
 """How much memory a training will take, before it runs: the parts of its peak.
 
-    peak = weights + optimizer + most of (activations left + logits + gradients so far) in a backward pass + workspace
+    peak = weights + copies + optimizer + most of (activations left + logits + gradients so far) + workspace
 
-Weights, gradients and AdamW's two moments are counted. What a forward pass keeps for its backward pass is measured: two
-single rows go through the very model and loss, and every tensor that autograd saves is added up, which gives bytes per
-token, per token squared (attention that is written out) and per logit; they are scaled to the largest batch. It holds
-for any adapter, objective and attention, on a CPU as on a GPU.
+Weights, gradients, AdamW's two moments and what a retention term keeps are counted. What a forward pass keeps for its
+backward pass is measured: two single rows go through the very model and loss, and every tensor that autograd saves is
+added up, which gives bytes per token, per token squared (attention that is written out) and per logit; they are scaled
+to the largest batch. It holds for any adapter, objective and attention. On the CPU, where an allocator in pieces takes
+more than what is held, the peak is that of a recorded pass, scaled and played (:mod:`train.allocations`).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from train.adapters.interventions import shown_prompts
@@ -21,7 +23,19 @@ from train.objectives import Objective, Referring
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Kept", "Memory", "Shape", "available", "kept_by", "largest", "memory_of", "width"]
+__all__ = [
+    "Kept",
+    "Memory",
+    "Shape",
+    "available",
+    "give_back",
+    "held_by",
+    "kept_by",
+    "largest",
+    "memory_of",
+    "resident",
+    "width",
+]
 
 _CALIBRATED = 512  # tokens of the longest row that is looked at
 _APART = 0.8  # lengths nearer to one another than this share say nothing of what grows with the square
@@ -74,9 +88,11 @@ class Memory:
         activations: Kept for the backward pass, of the largest batch.
         logits: Logits, their probabilities and their gradients.
         workspace: What a layer needs while it is computed.
-        overlap: What of activations and gradients is never there at the same time; below 0 on the CPU, where the room
-            of a pass that is over stays with the process.
+        overlap: What of these parts is never there at the same time; below 0 where the allocator takes more than is
+            held, as on the CPU.
         shape: The largest batch.
+        copies: What retention keeps of the start: a second model, or its weights.
+        code: What of the process grows when a model is loaded that is not its weights: imported code above all.
     """
 
     weights: int
@@ -87,12 +103,18 @@ class Memory:
     workspace: int
     overlap: int
     shape: Shape
+    copies: int = 0
+    code: int = 0
+
+    @property
+    def passing(self) -> int:
+        """What a step takes beside what lies there anyway, as if all were there at once."""
+        return self.gradients + self.optimizer + self.activations + self.logits + self.workspace
 
     @property
     def peak(self) -> int:
         """Bytes at most."""
-        parts = self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.workspace
-        return parts - self.overlap
+        return self.weights + self.copies + self.code + self.passing - self.overlap
 
 
 def kept_by(model: Any, objective: Objective, rows: Sequence[Any], *, pad: int) -> Kept:
@@ -153,13 +175,14 @@ def _logit_count(row: Any) -> int:
     return int(row.trained_tokens)
 
 
-def memory_of(model: Any, kept: Kept, shape: Shape) -> Memory:
-    """The parts of the peak.
+def memory_of(model: Any, kept: Kept, shape: Shape, took: int | None = None) -> Memory:
+    """The parts of the peak, without copies and code.
 
     Args:
         model: As it is trained.
         kept: From :func:`kept_by`.
         shape: The largest batch, from :func:`largest`.
+        took: What steps with that largest batch take beside weights on the CPU, where it could be told.
     """
     parameters = list(dict.fromkeys(model.parameters()))
     held = [*parameters, *model.buffers()]
@@ -173,17 +196,17 @@ def memory_of(model: Any, kept: Kept, shape: Shape) -> Memory:
     logits = int(shape.logits * (kept.per_logit + vocabulary * _BYTES))
     widest = max(_widths(model), default=size)
     workspace = 3 * shape.rows * shape.length * widest * _BYTES
-    # Gradients come as activations go. A GPU's allocator gives the room of the one to the other; on the CPU what is
-    # freed stays with the process in pieces: a second step takes the room of a pass anew, which gradients then fill.
+    # Gradients come as activations go; a GPU's allocator gives the room of the one to the other.
     first = int(head.numel() * _BYTES) if head.requires_grad else 0
     together = max(activations + max(logits, first), gradients)
-    parts = gradients + activations + logits
-    if head.device.type == "cpu":
-        passing = activations + logits + workspace
-        overlap = -max(0, passing - gradients)
-    else:
-        overlap = parts - together
-    return Memory(weights, gradients, trained * _MOMENTS * _BYTES, activations, logits, workspace, overlap, shape)
+    overlap = gradients + activations + logits - together
+    optimizer = trained * _MOMENTS * _BYTES
+    found = Memory(weights, gradients, optimizer, activations, logits, workspace, overlap, shape)
+    if head.device.type != "cpu":
+        return found
+    if took is None:  # what was freed stays with the process in pieces, and a second step takes about as much again
+        return replace(found, overlap=-max(0, activations + logits + workspace - gradients))
+    return replace(found, overlap=found.passing - took)
 
 
 def _widths(model: Any) -> Iterable[int]:
@@ -200,20 +223,63 @@ def largest(shapes: Iterable[Shape], kept: Kept) -> Shape:
     return max(shapes, key=lambda shape: kept.activations(shape) + kept.per_logit * shape.logits)
 
 
+def held_by(terms: Iterable[Any], model: Any) -> int:
+    """Bytes of the tensors that terms beside the loss keep for themselves.
+
+    Args:
+        terms: Of the loss.
+        model: Whose own tensors are not counted.
+    """
+    import torch
+
+    known = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *model.buffers())}
+    found: dict[int, int] = {}
+    seen: set[int] = set()
+    left: list[Any] = list(terms)
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, torch.Tensor):
+            storage = part.untyped_storage()
+            found[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(part, torch.nn.Module):
+            left += [*part.parameters(), *part.buffers()]
+        elif isinstance(part, list | tuple):
+            left += part
+        elif type(part).__module__.startswith("train."):
+            left += vars(part).values() if hasattr(part, "__dict__") else []
+    return sum(size for place, size in found.items() if place not in known)
+
+
+def resident() -> int:
+    """Bytes of this process that lie in memory now; 0 where the system does not tell."""
+    return _numbers("/proc/self/status").get("VmRSS", 0)
+
+
+def give_back() -> None:
+    """Gives freed pages back to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def available(device: str) -> int:
     """Bytes that are free on a device now."""
     import torch
 
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    lines = _meminfo()
+    lines = _numbers("/proc/meminfo")
     return lines.get("MemAvailable", os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
-def _meminfo() -> Mapping[str, int]:
+def _numbers(path: str) -> Mapping[str, int]:
+    """Fields of one of the kernel's tables that are given in kB, in bytes."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
-            pairs = (line.split(":") for line in lines)
+        with open(path, encoding="utf-8") as lines:  # noqa: PTH123
+            pairs = (line.partition(":")[::2] for line in lines if line.endswith("kB\n"))
             return {name: int(rest.split()[0]) * 1024 for name, rest in pairs}
     except OSError:
         return {}

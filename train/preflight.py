@@ -24,6 +24,8 @@ __all__ = [
     "stop_tokens",
 ]
 
+_PIECE = 1 << 18  # numbers of a tensor that are summed at a time
+
 
 def segments(row: Row, tokenizer: Any) -> list[tuple[str, bool]]:
     """A row decoded, in pieces of text that are trained or not, special tokens written out."""
@@ -146,11 +148,17 @@ def check_trainable(model: Any) -> tuple[int, int]:
 
 
 def fingerprint(model: Any) -> dict[str, float]:
-    """A sum per trainable tensor, in float64: cheap, and an update that leaves all of them equal does not happen."""
+    """A sum per trainable tensor, in float64: cheap, and an update that leaves all of them equal does not happen.
+
+    A piece at a time: ``sum`` makes a float64 copy of what it is given, which for an embedding is hundreds of MB.
+    """
     import torch
 
     named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    sums = [value.detach().sum(dtype=torch.float64) for _, value in named]
+    sums = [
+        torch.stack([part.sum(dtype=torch.float64) for part in value.detach().reshape(-1).split(_PIECE)]).sum()
+        for _, value in named
+    ]
     return {name: float(total) for (name, _), total in zip(named, sums, strict=True)}
 
 

@@ -121,6 +121,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(1)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            click.echo(f"error: no space left on the disk ({error.filename})", err=True)
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {place}no space left on the disk. Free some space and run it again", err=True)
             sys.exit(7)
         raise

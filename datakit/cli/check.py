@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from datakit.experiment.needs import Need
+    from datakit.experiment.recipe import Recipe
 
 __all__ = ["command"]
 
@@ -66,6 +67,8 @@ def command(recipe: Path, as_json: bool, quiet: bool) -> None:
         say("", note)
     seconds = plan.train_seconds + plan.evaluate_seconds
     say("time", f"{_span(seconds)}: train {_span(plan.train_seconds)}, evaluate {_span(plan.evaluate_seconds)}")
+    if elsewhere := _elsewhere(read):
+        say("", f"{', '.join(elsewhere)}: timed with our own loop, trained by another backend")
     for number, line in enumerate(_memory(plan.estimates)):
         say("memory" if number == 0 else "", line)
     say("", f"{_bytes(plan.peak_memory)} at most while measuring · disk {_bytes(plan.disk)}")
@@ -100,6 +103,13 @@ def _memory(estimates: Sequence[tuple[str, int, int]]) -> list[str]:
     wanted = [f"{arm} {_bytes(peak)}" for arm, peak, _ in estimates]
     text = f"for training about {' · '.join(part.replace(' ', _NO_BREAK) for part in wanted)}; {_bytes(free)} are free"
     return [line.replace(_NO_BREAK, " ") for line in textwrap.wrap(text, 70)]
+
+
+def _elsewhere(recipe: Recipe) -> list[str]:
+    """Arms that another backend trains; what is measured of them is our own loop."""
+    parts = [stage.arms for stage in recipe.stages] or [recipe.arms]
+    named = {name: arm.chosen_backend[0] for arms in parts for name, arm in arms.items()}
+    return [name for name, backend in named.items() if backend != "native"]
 
 
 def _network(needs: Sequence[Need]) -> str:

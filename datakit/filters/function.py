@@ -6,11 +6,8 @@ def check(example: Example) -> str | None:
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -22,6 +19,7 @@ from pydantic import Field
 from datakit.core.errors import DatakitError, StepError
 from datakit.core.example import Example, from_table
 from datakit.core.hashing import digest
+from datakit.core.modules import load_module
 from datakit.core.registry import Registry, suggest
 from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_table
 
@@ -145,21 +143,11 @@ def _callable(found: Any, use: str) -> Callable[..., str | None]:
 
 
 def _module(name: str, folder: Path, use: str) -> Any:
-    """A file beside the recipe under a name of its own (it may be called ``train.py``), else an installed module."""
-    file = folder / f"{name.removesuffix('.py').replace('.', '/')}.py"
     try:
-        if not file.is_file():
-            return importlib.import_module(name)
-        spec = importlib.util.spec_from_file_location(f"datakit_filter_{digest(str(file.resolve()))[:12]}", file)
-        if spec is None or spec.loader is None:
-            raise StepError(f"'{file.name}' is no Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module.__name__] = module
-        spec.loader.exec_module(module)
+        return load_module(name, folder)
     except ModuleNotFoundError as error:
         raise StepError(
             f"the filter '{use}' cannot be imported: {error}", hint=f"Modules may lie in '{folder}'"
         ) from error
     except (SyntaxError, ImportError) as error:
         raise StepError(f"the filter '{use}' cannot be imported: {type(error).__name__}: {error}") from error
-    return module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -77,25 +79,27 @@ def test_the_largest_batch_is_not_always_that_of_most_rows():
     assert largest([Shape(8, 10, 8), Shape(1, 150, 2)], kept) == Shape(1, 150, 2)
 
 
-def test_an_arm_that_fits_and_one_that_does_not(model_folder, dataset, monkeypatch):
-    arm = Arm(adapter="full", steps=2, batch_size=8)
-    found = estimate(arm, model=model_folder, data=dataset())
+@pytest.mark.parametrize("packing", [False, True])
+def test_an_arm_that_fits_and_one_that_does_not(packing, model_folder, dataset, monkeypatch):
+    arm = Arm(adapter="full", steps=2, batch_size=8, packing=packing)
+    data = dataset([("q" * 20, "a" * 9)] * 16)
+    estimate(arm, model=model_folder, data=data)  # what is imported with the first model is counted with it
+    found = estimate(arm, model=model_folder, data=data)
     assert found.fits
     assert found.advice == ()
-    assert found.memory.shape.rows <= 8
-    monkeypatch.setattr("train.estimating.available", lambda device: found.memory.peak - 1)
-    tight = estimate(arm, model=model_folder, data=dataset())
+    assert found.memory.shape.rows == (1 if packing else 8)
+    monkeypatch.setattr("train.estimating.available", lambda device: int(found.memory.peak * 0.7))
+    tight = estimate(arm, model=model_folder, data=data)
     assert not tight.fits
-    assert tight.advice[0].startswith("batch_size ")
-    assert tight.advice[0].endswith("(the same training)")
-    size = int(tight.advice[0].split()[1])
-    assert estimate(arm.model_copy(update={"batch_size": size}), model=model_folder, data=dataset()).fits
+    what = r"batch_tokens (\d+)" if packing else r"batch_size (\d+) and accumulate \d+"
+    told = re.fullmatch(what + r" \(the same training, about 0\.0 GiB\)", tight.advice[0])
+    assert told
+    less = {"batch_tokens" if packing else "batch_size": int(told[1])}
+    assert estimate(arm.model_copy(update=less), model=model_folder, data=data).memory.peak < found.memory.peak * 0.8
     monkeypatch.setattr("train.estimating.available", lambda device: 1000)
-    hopeless = estimate(arm, model=model_folder, data=dataset())
-    assert hopeless.advice == (
-        "adapter lora: no gradients and moments of the model's own weights",
-        "a smaller model, or a machine with more memory",
-    )
+    hopeless = estimate(arm, model=model_folder, data=data)
+    assert hopeless.advice[-2].startswith("adapter lora: no gradients and moments of the model's own weights")
+    assert re.fullmatch(r"a smaller model, or a machine with 0\.0 GiB more", hopeless.advice[-1])
 
 
 def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):

@@ -167,7 +167,7 @@ def test_where_every_answer_earns_the_same_nothing_is_learnt(trainer, model_fold
         ("rewards:broken", "failed: ZeroDivisionError: division by zero"),
         ("rewards:nan", "'rewards:nan' gave nan"),
         ("rewards:text", "is no function"),
-        ("rewards:gone", "is no function"),
+        ("rewards:gone", "has no 'gone'"),
         ("nowhere:f", "cannot be imported: ModuleNotFoundError"),
         ("unknown", "no reward named 'unknown'"),
     ],

@@ -6,8 +6,10 @@ import math
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from datakit.core.errors import DiskFull
 from datakit.core.storage import read_json
 from train import Arm, TrainError, Watched, fit
 from train.callbacks.watch import Watch
@@ -130,3 +132,12 @@ def test_a_best_state_whose_file_is_gone_is_forgotten(tmp_path):
     watch = Watch(Watching(every=1, keep="best"), tmp_path / "out")
     watch.restore({"best": 7, "loss": 0.5, "ended": None})
     assert watch.best is None
+
+
+def test_a_full_disk_while_the_best_state_is_kept(model_folder, dataset, tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(DiskFull, match="no space left on the disk"):
+        trained(model_folder, dataset(), tmp_path / "out", keep="best")

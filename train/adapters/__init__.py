@@ -28,11 +28,11 @@ __all__ = ["ADAPTERS", "PEFT", "Adapter", "Default", "adapter_named", "adapter_o
 ADAPTERS = Registry(
     "train.adapters",
     {
-        "direft": "train.adapters.direft:DirectReft",
+        "direft": "train.adapters.reft:direft",
         "dora": "train.adapters.dora:Dora",
         "full": "train.adapters.full:Full",
         "lora": "train.adapters.lora:Lora",
-        "loreft": "train.adapters.loreft:LowRankReft",
+        "loreft": "train.adapters.reft:loreft",
         "osf": "train.adapters.osf:Osf",
         "qlora": "train.adapters.qlora:Qlora",
         "rslora": "train.adapters.rslora:RsLora",

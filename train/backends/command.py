@@ -6,6 +6,7 @@ goes into a log beside the model, which is private and in which no value of a se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -132,8 +133,9 @@ def _run(line: list[str], files: Files, log: Path, timeout: float | None) -> Non
             for raw in pipe:
                 if writer.closed:
                     break
-                writer.write(redact(raw.decode("utf-8", errors="replace")))
-                writer.flush()
+                with contextlib.suppress(OSError):  # a full disk: the program goes on, and is read on
+                    writer.write(redact(raw.decode("utf-8", errors="replace")))
+                    writer.flush()
 
         reader = threading.Thread(target=copy, daemon=True)
         reader.start()

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datakit.core.hashing import digest, file_digest, tree_digest
+from datakit.core.hashing import file_digest, tree_digest
+from datakit.core.modules import load_module, module_file
 from datakit.core.registry import Registry, suggest
 from train.errors import TrainError
 
@@ -40,41 +39,32 @@ def load_reward(name: str, folder: Path) -> Reward:
         found = REWARDS.load(name)
     else:
         module = _module(module_name, folder, name)
-        found = getattr(module, attribute, None)
+        if not hasattr(module, attribute):
+            raise TrainError(f"the module '{module_name}' has no '{attribute}', which the reward names")
+        found = getattr(module, attribute)
     if not callable(found):
         raise TrainError(f"the reward '{name}' is no function", hint="def reward(prompts, completions, **columns)")
     checked: Reward = found
     return checked
 
 
-def _file(module: str, folder: Path) -> Path:
-    return folder / f"{module.removesuffix('.py').replace('.', '/')}.py"
-
-
 def _module(module: str, folder: Path, name: str) -> Any:
-    file = _file(module, folder)
     try:
-        if not file.is_file():
-            return importlib.import_module(module)
-        spec = importlib.util.spec_from_file_location(f"train_reward_{digest(str(file.resolve()))[:12]}", file)
-        if spec is None or spec.loader is None:
-            raise TrainError(f"'{file.name}' is no Python file")
-        made = importlib.util.module_from_spec(spec)
-        sys.modules[made.__name__] = made
-        spec.loader.exec_module(made)
-    except (ImportError, SyntaxError) as error:
+        return load_module(module, folder)
+    except (Exception, SystemExit) as error:  # the user's code runs here
+        if _is_signal(error):
+            raise
         raise TrainError(
             f"the reward '{name}' cannot be imported: {type(error).__name__}: {error}",
             hint=f"Modules may lie in '{folder}'",
         ) from error
-    return made
 
 
 def reward_digest(name: str, folder: Path) -> str:
     """Hash of a reward model's weights, or of the file of a reward beside the recipe; "" for an installed one."""
     if (folder / name).is_dir():
         return tree_digest(folder / name, ("*.safetensors",))
-    file = _file(name.partition(":")[0], folder)
+    file = module_file(name.partition(":")[0], folder)
     return file_digest(file) if ":" in name and file.is_file() else ""
 
 
@@ -86,7 +76,9 @@ def checked_reward(reward: Reward, name: str) -> Reward:
         wanted = len(columns["completions"])
         try:
             rewards = [float(value) for value in reward(**columns)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if _is_signal(error):
+                raise
             raise TrainError(f"the reward '{name}' failed: {type(error).__name__}: {error}") from error
         if len(rewards) != wanted:
             raise TrainError(f"the reward '{name}' gave {len(rewards)} numbers for {wanted} completions")
@@ -96,3 +88,8 @@ def checked_reward(reward: Reward, name: str) -> Reward:
 
     call.__name__ = name.rpartition(":")[2]
     return call
+
+
+def _is_signal(error: BaseException) -> bool:
+    """A SIGTERM that came while the user's code ran, and no exit of its own, which would pass for a good end."""
+    return isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM

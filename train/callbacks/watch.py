@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.registry import suggest
 from datakit.core.storage import storage_errors
 from train.callbacks import Moment
+from train.checkpoint import system_errors
 from train.errors import TrainError
 from train.parallel import ALONE, Group
 
@@ -110,7 +111,7 @@ class Watch:
         if self._group.rank:
             return
         target = self._file(step)
-        with storage_errors(target):
+        with storage_errors(target), system_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             save_file({name: value.detach().contiguous().cpu() for name, value in held.items()}, target)
         # The one before stays: a training that goes on from an earlier state may still need it.

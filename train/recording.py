@@ -1,0 +1,132 @@
+"""A training's pass, forward and back, recorded on a few short batches; no weight changes."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from train.adapters.interventions import shown_prompts
+from train.allocations import Pass, Recorded, Size, pass_of, recorded, spread_of
+from train.loop import computing
+from train.memory import give_back, resident, width
+from train.objectives import Drawing, Referring
+from train.packing import pack
+
+if TYPE_CHECKING:
+    from train.loop import Training
+
+__all__ = ["SHORT", "recorded_pass"]
+
+SHORT = 256  # tokens of a row that is recorded
+_SEVERAL, _ROWS = 512, 16  # tokens, and rows at most, of the batch whose room is looked at
+_SEED = 0  # of what is drawn in a pass: the same in each, so that the same general rows take part
+
+
+def recorded_pass(training: Training, rows: Sequence[Any]) -> tuple[Pass, float] | None:
+    """How the blocks of a pass grow with the batch, and how they spread; None where that cannot be told.
+
+    Args:
+        training: Its model in training mode, with what is recomputed and added to the loss.
+        rows: Training rows.
+    """
+    model = training.model
+    order = sorted(rows, key=width)
+    short = [row for row in order if width(row) <= SHORT] or order[:1]
+    row, other = (_ready(training, found) for found in (short[len(short) // 2], short[-1]))
+    batches = [[row] * 2, [row] * 4, [other] * 2]  # a single row takes other ways here and there
+    if training.attention is not None:  # one behind the other: a row twice as long, for two would be two calls
+        row, other = (_end(found, SHORT) for found in (row, other))
+        batches = [[row], [_twice(row)], [other]]
+    if width(other) == width(row):
+        del batches[2]
+    several = [row] * max(2, min(_SEVERAL // width(row), _ROWS))
+    grown = _grown(training, several)
+    found = [_record(training, batch) for batch in batches]
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    told = pass_of(found[0], found[1], found[2] if len(found) > 2 else None, vocabulary=vocabulary)
+    return None if told is None else (told, spread_of(told, _size(several), grown))
+
+
+def _ready(training: Training, row: Any) -> Any:
+    """A row as the loop meets it: drawn, and compared with the start model."""
+    objective, model = training.objective, training.model
+    if isinstance(objective, Drawing):
+        row = objective.draw(row, random.Random(_SEED))
+    if isinstance(objective, Referring):
+        model.eval()
+        (row,) = objective.refer(model, [row], batch_size=1, pad=training.pad)
+        model.train()
+    return row
+
+
+def _end(row: Any, tokens: int) -> Any:
+    """The last tokens of a row, where those are that are trained; the first of them has nothing before it."""
+    if len(row) <= tokens:
+        return row
+    trained = row.trained[-tokens:].copy()
+    trained[0] = False
+    weights = None if row.weights is None else row.weights[-tokens:] * trained
+    return replace(row, ids=row.ids[-tokens:], trained=trained, weights=weights)
+
+
+def _twice(row: Any) -> Any:
+    import numpy as np
+
+    weights = None if row.weights is None else np.tile(row.weights, 2)
+    return replace(row, ids=np.tile(row.ids, 2), trained=np.tile(row.trained, 2), weights=weights)
+
+
+def _size(rows: Sequence[Any]) -> Size:
+    longest = max(width(row) for row in rows)
+    return Size(len(rows) * longest, len(rows) * longest**2, sum(row.trained_tokens for row in rows))
+
+
+def _grown(training: Training, rows: Sequence[Any]) -> int:
+    """Bytes by which the process is larger with a batch that went forward than it was before."""
+    forward, _ = _pass(training, rows)
+    forward()  # what is made once and kept, such as tables of angles
+    give_back()
+    before = resident()
+    loss = forward()
+    grown = resident() - before
+    del loss
+    return grown
+
+
+def _record(training: Training, rows: Sequence[Any]) -> Recorded:
+    import torch
+
+    trained = [parameter for parameter in training.model.parameters() if parameter.requires_grad]
+    with torch.no_grad():
+        for parameter in trained:
+            parameter.mul_(1)  # as after a step: what an adapter does when its weights have moved belongs to a pass
+    found = recorded(*_pass(training, rows), _size(rows))
+    for parameter in trained:
+        parameter.grad = None
+    return found
+
+
+def _pass(training: Training, rows: Sequence[Any]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """One batch as the loop passes it (:func:`train.loop.run_steps`), forward and back."""
+    import torch
+
+    model, objective = training.model, training.objective
+    batch = pack(rows) if training.attention is not None else objective.collate(rows, pad=training.pad)
+    batch = batch.to(model.device)
+
+    def forward() -> Any:
+        with torch.random.fork_rng(), training.attention or contextlib.nullcontext():
+            torch.manual_seed(_SEED)
+            with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
+                loss = objective.loss(model, batch)
+                terms = [term(model, batch, loss) for term in training.against.terms]
+            return sum(terms, start=loss.total), loss
+
+    def backward(made: Any) -> None:
+        with torch.random.fork_rng(), training.attention or contextlib.nullcontext():
+            torch.autograd.backward(made[0])
+
+    return forward, backward
