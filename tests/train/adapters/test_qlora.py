@@ -60,7 +60,7 @@ def losses(way: str, model: Path, data: Path, work: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_it_is_lora_over_the_base_that_four_bits_leave(model_folder: Path, dataset, tmp_path: Path) -> None:
-    """Equal to LoRA over the rounded base, step by step, with gradients through four bits; not to LoRA over the base."""
+    """Equal to LoRA over the rounded base at every step, gradients through four bits included; not over the base."""
     data = dataset()
     quantised, rounded, whole = (losses(way, model_folder, data, tmp_path) for way in ("qlora", "rounded", "whole"))
     assert quantised == pytest.approx(rounded, rel=2e-3)
