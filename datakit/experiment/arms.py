@@ -92,9 +92,10 @@ def _own(recipe: Recipe, cell: Cell) -> dict[str, Any]:
 
 
 def is_trained(folder: Path, key: str) -> bool:
-    """Whether the cell of this key stands in its folder, with the weights that were saved."""
+    """Whether the cell of this key stands in its folder, with the weights that were saved and a readable manifest."""
     try:
         record = read_json(folder / "cell.json", format=_FORMAT)
+        read_json(folder / "train.json", format=_FORMAT)
     except StorageError:
         return False
     return record.get("key") == key and record.get("weights") == _weights(folder)
