@@ -89,7 +89,8 @@ def restore(parts: Parts, snapshot: Snapshot) -> None:
     _draw_on(parts, group.agree(drawn), record)
     parts.journal.restore(record["journal"])
     for name, callback in _stateful(parts.callbacks).items():
-        callback.restore(record["callbacks"][name])
+        if name in record["callbacks"]:  # what looks at whole weights is not there where several processes train
+            callback.restore(record["callbacks"][name])
 
 
 def _live(parts: Parts) -> Iterator[tuple[str, torch.Tensor]]:
@@ -167,5 +168,11 @@ def _changing(model: Any) -> dict[str, torch.Tensor]:
 
 
 def _stateful(callbacks: Sequence[Callback]) -> dict[str, Stateful]:
-    numbered = {f"{number}.{type(callback).__name__}": callback for number, callback in enumerate(callbacks)}
-    return {name: callback for name, callback in numbered.items() if isinstance(callback, Stateful)}
+    """By the name of their class, numbered where it comes again."""
+    found: dict[str, Stateful] = {}
+    for callback in callbacks:
+        if isinstance(callback, Stateful):
+            name = type(callback).__name__
+            again = sum(key.partition(" ")[0] == name for key in found)
+            found[f"{name} {again + 1}" if again else name] = callback
+    return found

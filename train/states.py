@@ -18,7 +18,7 @@ from train.snapshot import Snapshot
 __all__ = ["KEPT", "States"]
 
 KEPT = 2  # the newest, and the one before for the case that the newest is damaged
-_FORMAT = 1
+_FORMAT = 2
 _NAME = re.compile(r"step-(\d{6,})")
 
 
@@ -125,7 +125,8 @@ class States:
 
     def _content(self, folder: Path) -> dict[str, Any]:
         content = read_json(folder / "state.json", format=_FORMAT)
-        del content["format"]
+        if content.pop("format") != _FORMAT:
+            raise StorageError("saved by an earlier version", where=folder)
         if content.get("key") == self._key and content.get("tensors") != file_digest(folder / "state.safetensors"):
             raise StorageError("the tensors are damaged", where=folder)
         return content

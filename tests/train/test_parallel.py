@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from datakit.cli.processes import exit_code
-from train import Arm, TrainError, fit
+from train import Arm, Resumed, TrainError, fit
 from train.parallel import ALONE, Group, check_together
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,6 +206,46 @@ def test_two_processes_go_on_bit_for_bit(model_folder, dataset, replay_file, tmp
     ours, theirs = (json.loads((folder / "train.json").read_text())["history"] for folder in (out, whole))
     assert ours == theirs
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["out", "whole"]
+
+
+SAVED_BY_TWO = """\
+import json, os, pathlib, sys, torch
+from train import Arm, StepDone, fit
+torch.set_num_threads(1)
+
+def killed(event):
+    if isinstance(event, StepDone) and event.step == 4:
+        os._exit(9)
+
+fit(
+    Arm(**json.loads(sys.argv[1])), model=sys.argv[2], data=pathlib.Path(sys.argv[3]), seed=3,
+    output=pathlib.Path(sys.argv[4]), progress=killed,
+)
+"""
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_where_two_were_killed(model_folder, dataset, tmp_path) -> None:
+    (tmp_path / "ours.py").write_text(SAVED_BY_TWO)
+    settings = {
+        "adapter": "full",
+        "learning_rate": 1e-2,
+        "steps": 6,
+        "batch_size": 4,
+        "save_every": 3,
+        "l2": {"weight": 0.1},
+    }
+    settings["watch"] = {"every": 1, "items": 0, "keep": "best"}
+    data, events = dataset(), []
+    torchrun(
+        tmp_path / "ours.py", json.dumps(settings), str(model_folder), str(data), str(tmp_path / "out"), check=False
+    )
+    given = {"model": model_folder, "data": data, "seed": 3}
+    found = fit(Arm(**settings), output=tmp_path / "out", progress=events.append, **given)
+    assert [event.step for event in events if isinstance(event, Resumed)] == [3]
+    whole = fit(Arm(**settings), output=tmp_path / "whole", **given)
+    for ours, theirs in zip(found.history, whole.history, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_a_training_tells_what_rests(model_folder, dataset, tmp_path, monkeypatc
     monkeypatch.setattr(Full, "apply", apply)
     fit(arm, model=model_folder, data=dataset(), output=tmp_path / "b")
     found = {name: {one["check"]: one for one in read_json(tmp_path / name / "train.json")["checks"]} for name in "ab"}
-    assert set(found["a"]) == {"length", "prefix", "turns", "vocabulary", "sums", "movement"}
+    assert set(found["a"]) == {"length", "prefix", "turns", "vocabulary", "sums", "passes", "movement"}
     assert found["a"]["movement"]["passed"]
     assert "model.spare.weight" in found["b"]["movement"]["text"]
 
