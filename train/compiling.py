@@ -22,7 +22,7 @@ _HINT = "Take compile out; on the CPU it needs a C++ compiler, on a GPU Triton"
 
 
 class CompiledBlocks:
-    """Within the block the model's blocks are compiled on their first call.
+    """Within the block the model's blocks are compiled on their first call; it may be entered many times.
 
     Args:
         model: A Hugging Face model, with or without a PEFT adapter.
@@ -36,6 +36,7 @@ class CompiledBlocks:
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
         self._blocks, self._backend = list(getattr(decoder, "layers", ())), backend
+        self._compiled: list[Any] = []
         self._allowed = _CLOSE if str(model.dtype) == "torch.float32" else _CLOSE_16
         if not self._blocks:
             raise TrainError("compile: true finds no blocks in this model", hint="Take compile out")
@@ -63,8 +64,12 @@ class CompiledBlocks:
             raise TrainError("compiled, this model has other losses", hint="Take compile out")
 
     def __enter__(self) -> CompiledBlocks:
-        for block in self._blocks:
-            block.compile(dynamic=True, backend=self._backend)
+        for number, block in enumerate(self._blocks):
+            if number < len(self._compiled):
+                block._compiled_call_impl = self._compiled[number]
+            else:
+                block.compile(dynamic=True, backend=self._backend)
+                self._compiled.append(block._compiled_call_impl)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

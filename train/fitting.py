@@ -137,16 +137,14 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
     rows, objective = plan.ready.train.rows, plan.objective
     attention, why = chosen_attention(arm.packing, model, rows, objective=objective, adapter=adapter)
     report(Packing(attention is not None, why))
-    passes = Passes()
-    if not group.together:
-        ways = {"recomputed": arm.checkpointing, "compiled": arm.compile}
-        passes = fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, **ways)
+    passes = Passes() if group.together else fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, arm=arm)
     tell(Finding("passes", True, passes.text))
     watch = None if arm.watch is None else Watch(arm.watch, output, group)
     if arm.checkpointing:
         recompute(model)
     group.shard(model)  # after what is tried on a whole one, before what looks at its weights
     training = training_of(plan, model, stream, steps=facts.steps, watch=watch, attention=attention)
+    training = replace(training, passes=passes)
     group.draw_otherwise()
     keeping = Keeper(
         output,
@@ -157,7 +155,7 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
         done=states.step,
         lasting=lambda: states.step > 0,
     )
-    with watch or contextlib.nullcontext(), keeping as keeper, passes:
+    with watch or contextlib.nullcontext(), keeping as keeper:
         callbacks: list[Callback] = [keeper] if group.together else [Movement(before, facts.steps, tell), keeper]
         journal = run_steps(training, probe=probe, callbacks=callbacks, states=states, report=report)
         trained = plan.whole(model)

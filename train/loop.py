@@ -63,6 +63,7 @@ class Training:
         watch: Looks at every validation, may end the training and choose its best state.
         bfloat16: Compute in bfloat16; the float32 parameters are the masters that small updates need.
         attention: Rows are packed and attended to by it; None where they stand side by side.
+        passes: Around the steps alone: what is validated or probed is the model as it will be loaded, to the last bit.
         group: The processes that train together.
     """
 
@@ -77,6 +78,7 @@ class Training:
     watch: Watch | None = None
     bfloat16: bool = False
     attention: DocumentAttention | None = None
+    passes: contextlib.AbstractContextManager[Any] = field(default_factory=contextlib.nullcontext)
     group: Group = ALONE
 
 
@@ -215,7 +217,7 @@ def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:
     model, objective, group = training.model, training.objective, training.group
     weight = sum(row.weight for row in rows)
     total = torch.zeros((), device=model.device)
-    with training.attention or contextlib.nullcontext():
+    with training.attention or contextlib.nullcontext(), training.passes:
         for batch, counts in group.share(_batches(training, rows)):
             batch = batch.to(model.device)
             with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):

@@ -80,9 +80,10 @@ def command(
     Stopped by Ctrl-C or SIGTERM it saves its state, and the same command goes
     on from it; against a kill or a power cut, give --save-every.
 
-    Adapters: lora, rslora, dora (matrices beside the weights), full (every
-    weight), osf (the smaller directions of each), loreft, direft (hidden
-    states of the prompt), and peft:NAME for any tuner of PEFT.
+    Adapters: lora, rslora, dora (matrices beside the weights), qlora (the
+    weights in 4 bits), full (every weight), osf (the smaller directions of
+    each), loreft, direft (hidden states of the prompt), and peft:NAME for any
+    tuner of PEFT.
 
     With --backend another library or program trains the same rows; what it wrote is checked in the same way.
     --set takes what a recipe's arm knows and has no option here (see docs/recipe.md), values as JSON or text.

@@ -184,5 +184,7 @@ def read_table(path: Path) -> pa.Table:
         return pq.read_table(path, partitioning=None)
     except FileNotFoundError:
         raise StorageError("no such file", where=path) from None
+    except MemoryError:  # Arrow's own derives from it and from ArrowException: nothing is wrong with the file
+        raise
     except (pa.ArrowException, OSError) as error:
         raise StorageError(f"not a readable Parquet file ({error})", where=path) from error

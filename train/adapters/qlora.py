@@ -42,7 +42,13 @@ class Qlora:
         config = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
-        return load_model(folder, dtype=dtype, quantization=config)
+        model = load_model(folder, dtype=dtype, quantization=config)
+        for part in model.modules():
+            # On some CPUs bitsandbytes (0.50) packs a weight anew in its first pass in evaluation mode, for a product
+            # without a gradient: the layers before it would silently stop being trained.
+            if hasattr(part, "support_avx512bf16_for_cpu"):
+                part.support_avx512bf16_for_cpu = False
+        return model
 
     def apply(self, model: Any, arm: Arm) -> Any:
         """Freezes the model and puts A (random) and B (zero) beside the targets."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from train.checks.sums import few_rows, without_dropout
 from train.compiling import CompiledBlocks
+from train.config import Arm
 from train.data import Batch
 from train.fused.last import LastNetwork
 from train.fused.passes import FusedPasses
@@ -47,18 +48,15 @@ class Passes:
         self._stack.close()
 
 
-def fewer_passes(
-    model: Any, rows: Sequence[Any], *, objective: Objective, pad: int, recomputed: bool, compiled: bool = False
-) -> Passes:
-    """What a training shall run within.
+def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: int, arm: Arm) -> Passes:
+    """What the steps of a training shall run within.
 
     Args:
         model: On its device, with its adapter, whole.
         rows: Training rows; a few are tried.
         objective: Of the arm.
         pad: Token id to pad with.
-        recomputed: Activations are computed again in the backward pass.
-        compiled: Blocks go through ``torch.compile``, which joins passes itself.
+        arm: Where it compiles, that joins passes by itself; where it recomputes, the last network stays whole.
 
     Raises:
         TrainError: The model cannot be compiled.
@@ -66,7 +64,7 @@ def fewer_passes(
     import torch
 
     losses = _losses(model, rows, objective=objective, pad=pad)
-    if compiled:
+    if arm.compile:
         blocks = CompiledBlocks(model)
         if losses is not None:
             with without_dropout(model):
@@ -80,7 +78,7 @@ def fewer_passes(
             parts.append(passes)
             said.append(f"one pass each for {', '.join(passes.names)}")
     last = LastNetwork(model)
-    if losses is not None and not recomputed:
+    if losses is not None and not arm.checkpointing:
         with without_dropout(model):
             exact = last.exact(losses)
         if exact:

@@ -87,3 +87,12 @@ def test_equal_tables_give_equal_bytes_and_a_truncated_one_is_an_error(tmp_path:
         read_table(tmp_path / "two")
     with pytest.raises(StorageError, match="no such file"):
         read_table(tmp_path / "three")
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments, **named):
+        raise pa.lib.ArrowMemoryError("malloc of size 11776 failed")
+
+    monkeypatch.setattr("pyarrow.parquet.read_table", full)
+    with pytest.raises(MemoryError):
+        read_table(tmp_path / "any.parquet")
