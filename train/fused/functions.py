@@ -6,6 +6,8 @@ them written and read again. Here it is one each way, and nothing is kept but wh
 
 from __future__ import annotations
 
+import functools
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,12 +30,10 @@ class _RmsNorm(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         import numpy as np
 
-        from train.fused import kernels
-
         x = x.contiguous()
         y, scales = torch.empty_like(x), torch.empty(x.shape[:-1])
         size = x.shape[-1]
-        kernels.rms_norm(
+        _kernels().rms_norm(
             _array(x).reshape(-1, size), _array(weight), np.float32(eps), _array(y).reshape(-1, size), _flat(scales)
         )
         ctx.save_for_backward(x, weight, scales)
@@ -42,63 +42,65 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        from train.fused import kernels
-
         x, weight, scales = ctx.saved_tensors
         grad_x = torch.empty_like(x)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else weight.new_zeros(0)
         rows = [_array(part.contiguous()).reshape(-1, x.shape[-1]) for part in (grad, x, grad_x)]
-        kernels.rms_norm_gradients(rows[0], rows[1], _array(weight), _flat(scales), rows[2], _array(grad_weight))
+        _kernels().rms_norm_gradients(rows[0], rows[1], _array(weight), _flat(scales), rows[2], _array(grad_weight))
         return grad_x, grad_weight if ctx.needs_input_grad[1] else None, None
 
 
 class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, opened: torch.Tensor, through: torch.Tensor) -> torch.Tensor:
-        from train.fused import kernels
-
         opened, through = opened.contiguous(), through.contiguous()
         y = torch.empty_like(opened)
-        kernels.gate(_flat(opened), _flat(through), _flat(y))
+        _kernels().gate(_flat(opened), _flat(through), _flat(y))
         ctx.save_for_backward(opened, through)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        from train.fused import kernels
-
         opened, through = ctx.saved_tensors
         grad_opened, grad_through = torch.empty_like(opened), torch.empty_like(through)
         parts = (grad.contiguous(), opened, through, grad_opened, grad_through)
-        kernels.gate_gradients(*(_flat(part) for part in parts))
+        _kernels().gate_gradients(*(_flat(part) for part in parts))
         return grad_opened, grad_through
 
 
 class _Rotary(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        from train.fused import kernels
-
-        ctx.save_for_backward(cos, sin)
-        return _turned(kernels.rotate, x, cos, sin)
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        angles = [_array(part.expand(len(q), *part.shape[1:]).contiguous()) for part in (cos, sin)]
+        ctx.angles = [part.reshape(-1, part.shape[-1]) for part in angles]
+        kernel = _kernels().rotate
+        return _turned(kernel, q, ctx.angles), _turned(kernel, k, ctx.angles)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        from train.fused import kernels
+    def backward(ctx: Any, grad_q: torch.Tensor, grad_k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
+        kernel = _kernels().rotate_back
+        return _turned(kernel, grad_q, ctx.angles), _turned(kernel, grad_k, ctx.angles), None, None
 
-        return _turned(kernels.rotate_back, grad, *ctx.saved_tensors), None, None
 
-
-def _turned(kernel: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+def _turned(kernel: Any, x: torch.Tensor, angles: list[Any]) -> torch.Tensor:
     """``x`` is (batch, heads, tokens, size) and lies in memory as (batch, tokens, heads, size), as models have it."""
     lying = x.transpose(1, 2).contiguous()
     y = torch.empty_like(lying)
-    batch, tokens, heads, size = lying.shape
-    angles = [_array(part.expand(batch, tokens, size).contiguous()).reshape(-1, size) for part in (cos, sin)]
-    kernel(_array(lying).reshape(-1, heads, size), *angles, _array(y).reshape(-1, heads, size))
+    shape = (-1, *lying.shape[2:])
+    kernel(_array(lying).reshape(shape), *angles, _array(y).reshape(shape))
     return y.transpose(1, 2)
+
+
+@functools.cache
+def _kernels() -> ModuleType:
+    """The compiled loops, imported on first use."""
+    from train.fused import kernels
+
+    return kernels
 
 
 def _flat(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -127,15 +129,14 @@ def gated(opened: torch.Tensor, through: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def rotary(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+def rotary(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Rotary positions (arXiv 2104.09864), the two halves of a head turned against each other; float32 on the CPU.
 
     Args:
-        x: (batch, heads, tokens, size), size even.
+        q: (batch, heads, tokens, size), size even.
+        k: As q, with heads of its own.
         cos: (batch or 1, tokens, size).
         sin: As cos.
     """
-    found: torch.Tensor = _Rotary.apply(  # type: ignore[no-untyped-call]
-        x, cos, sin
-    )
+    found: tuple[torch.Tensor, torch.Tensor] = _Rotary.apply(q, k, cos, sin)  # type: ignore[no-untyped-call]
     return found

@@ -166,7 +166,7 @@ def _rotary(own: Callable[..., Any]) -> Any:
         usual = not rest and not named and cos.ndim == 3 and q.ndim == k.ndim == 4
         if not usual or cos.shape[-1] != q.shape[-1] or cos.requires_grad or not _plain(q, k, cos, sin):
             return own(q, k, cos, sin, *rest, **named)
-        return rotary(q, cos, sin), rotary(k, cos, sin)
+        return rotary(q, k, cos, sin)
 
     turned.__wrapped__ = own  # type: ignore[attr-defined]
     return turned

@@ -73,9 +73,18 @@ def test_a_gradient_that_is_not_contiguous() -> None:
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("lines", [1, 2])
 def test_rotary(heads: int, lines: int) -> None:
-    x, angles = draws((2, heads, 5, 8), (lines, 5, 8))
+    q, k, angles = draws((2, heads, 5, 8), (2, 1, 5, 8), (lines, 5, 8))
     cos, sin = angles.detach().cos(), angles.detach().sin()
-    agree(rotary, turned_by_hand, [x, cos, sin])
+    agree(
+        lambda q, k, *turn: rotary(q, k, *turn)[0],
+        lambda q, k, *turn: turned_by_hand(q, *turn),
+        [q, k.detach(), cos, sin],
+    )
+    agree(
+        lambda q, k, *turn: rotary(q, k, *turn)[1],
+        lambda q, k, *turn: turned_by_hand(k, *turn),
+        [q.detach(), k, cos, sin],
+    )
 
 
 def test_nan_and_infinity_stay_visible() -> None:

@@ -88,9 +88,13 @@ def test_the_passes_are_really_others(name: str, monkeypatch: pytest.MonkeyPatch
     before = measured(model)[0]
     function = getattr(functions, name)
     own = function.forward
+
+    def spoil(found):
+        return tuple(part * -3.0 for part in found) if isinstance(found, tuple) else found * -3.0
+
     with FusedPasses(model):
         same = measured(model)[0]
-        monkeypatch.setattr(function, "forward", staticmethod(lambda ctx, *inputs: own(ctx, *inputs) * -3.0))
+        monkeypatch.setattr(function, "forward", staticmethod(lambda ctx, *inputs: spoil(own(ctx, *inputs))))
         spoilt = measured(model)[0]
     assert (same - before).abs() < 1e-3 < (spoilt - before).abs()
 
