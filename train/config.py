@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from datakit.core.secrets import written_key
 from train.adapters import ADAPTERS, adapter_named, adapter_options, is_known
 from train.backends import LENGTH, Backend, backend_named, read_choice
 from train.backends.rewards import reward_digest
@@ -19,6 +20,8 @@ __all__ = ["Arm", "Every", "Watching"]
 
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
+
+_KEYS = "leave it out, programs find theirs in the environment"
 
 # How a step's rows are divided up and what is saved: the sum over the step is the same.
 COMPUTING = (
@@ -170,6 +173,9 @@ class Arm(BaseModel):
         name = given.get("adapter", "lora")
         if not isinstance(name, str) or not is_known(name):
             raise ValueError(f"adapter: no adapter named '{name}'; known: {', '.join(ADAPTERS.names())}, peft:NAME")
+        for place in ("backend", "options"):
+            if (key := written_key(given.get(place))) is not None:
+                raise ValueError(f"{place}: '{key}' looks like a key, and an arm is copied beside its model; {_KEYS}")
         backend, _ = read_choice(given.get("backend", "native"))
         if backend != "native":
             _refuse_ignored(backend, given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from datakit.core.errors import DatakitError
 from datakit.core.hashing import json_digest
+from datakit.core.secrets import written_key
 from datakit.labelling.prices import Price
 
 __all__ = ["DEFAULT_SERVER", "ModelSpec", "read_key"]
@@ -83,11 +83,8 @@ class ModelSpec(BaseModel):
     @field_validator("extra")
     @classmethod
     def _no_key_in_it(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        for name in extra:
-            if re.search(r"(?i)api_?key|authorization|secret|password|(access|auth|bearer)_?token", name):
-                raise ValueError(f"'{name}' looks like a key; a key is named with key: env:NAME or file:PATH")
-        if re.search(r"\b(sk|pk|hf)[-_]\w{8,}", str(extra)):
-            raise ValueError("extra holds what looks like a key; a key is named with key: env:NAME or file:PATH")
+        if (name := written_key(extra)) is not None:
+            raise ValueError(f"'{name}' looks like a key; a key is named with key: env:NAME or file:PATH")
         return extra
 
     @model_validator(mode="after")
