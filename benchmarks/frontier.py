@@ -34,7 +34,6 @@ from datakit.experiment.interpolate import interpolate
 from datakit.experiment.layout import Layout
 from datakit.experiment.run import run
 from evalkit.report import from_run
-from evalkit.report.figures import trade_off
 from evalkit.report.model import ArmResult, Report, summaries
 from train import Arm
 
@@ -237,10 +236,48 @@ def table(name: str, folder: Path, *, between: bool) -> dict[str, Any] | None:
     for row in sorted(rows, key=lambda row: -(row["general"] or 0.0)):
         cells = [_points(row[side], row[f"{side}_interval"]) for side in ("gain", "general")]
         print(f"| {row['method']} | {row['seeds']} | {cells[0]} | {cells[1]} | {', '.join(row['gates'])} |")
-    figure = ROOT / "docs" / "figures" / f"frontier-{name}.svg"
-    if svg := trade_off(report):
-        write_text(figure, svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n")
+    write_text(ROOT / "docs" / "figures" / f"frontier-{name}.svg", figure(rows))
     return {"model": Path(WORLDS[name].model).parent.name or WORLDS[name].model, "rows": rows}
+
+
+def figure(rows: list[dict[str, Any]]) -> str:
+    """Per method a line: its gain at the left, the change of the general tasks at the right, each with its interval."""
+    order = sorted(rows, key=lambda row: -(row["general"] or 0.0))
+    height = 22 * len(order) + 50
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="760" height="{height}" fill="#fff"/>',
+    ]
+    for side, left, title in (("gain", 170, "gain on the task, points"), ("general", 480, "general tasks, points")):
+        ends = [end for row in order for end in row[f"{side}_interval"] or [row[side] or 0.0]]
+        low, high = min(0.0, *ends), max(0.0, *ends)
+
+        def at(value: float, left: int = left, low: float = low, high: float = high) -> float:
+            return left + 250 * (value - low) / (high - low)
+
+        parts.append(f'<text x="{left + 125}" y="16" text-anchor="middle" font-weight="bold">{title}</text>')
+        zero = at(0.0)
+        parts.append(f'<line x1="{zero:.1f}" x2="{zero:.1f}" y1="24" y2="{height - 24}" stroke="#999"/>')
+        marks = {0.0: "0"} | {end: f"{100 * end:+.0f}" for end in (low, high) if abs(end) > 0.1 * (high - low)}
+        parts += [
+            f'<text x="{at(value):.1f}" y="{height - 8}" text-anchor="middle" fill="#555">{text}</text>'
+            for value, text in marks.items()
+        ]
+        for number, row in enumerate(order):
+            y = 40 + 22 * number
+            if row[side] is None:
+                continue
+            if row[f"{side}_interval"]:
+                start, end = map(at, row[f"{side}_interval"])
+                parts.append(
+                    f'<line x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}" stroke="#58a" stroke-width="2"/>'
+                )
+            parts.append(f'<circle cx="{at(row[side]):.1f}" cy="{y}" r="4" fill="#135"/>')
+    parts += [
+        f'<text x="160" y="{44 + 22 * number}" text-anchor="end">{row["method"]}</text>'
+        for number, row in enumerate(order)
+    ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _points(value: float | None, ends: tuple[float, float] | None) -> str:
