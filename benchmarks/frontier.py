@@ -22,6 +22,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +306,9 @@ def main() -> None:
             train(name, lambda arm, chosen=chosen: not any(chosen) or arm in chosen, tuple(wanted.seeds), folder)
         if found := table(name, folder, between=not wanted.without_interpolation):
             results[name] = found
-    content = {"command": "python benchmarks/frontier.py", "budget": BUDGET, "worlds": results}
+    command = " ".join(["python benchmarks/frontier.py", *(f"--only {name}/" for name in results)])
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    content = {"command": command, "versions": versions, "budget": BUDGET, "worlds": results}
     write_json(ROOT / "benchmarks" / "results" / "frontier.json", content)
 
 

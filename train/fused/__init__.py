@@ -1,4 +1,4 @@
-"""Fewer passes over a model's activations on the CPU, where elementwise work takes as long as the products."""
+"""Fewer passes over a model's activations on the CPU, where elementwise work counts beside the products."""
 
 from __future__ import annotations
 
