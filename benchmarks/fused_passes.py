@@ -45,10 +45,6 @@ def calls() -> dict[str, dict[str, float]]:
 
     x, grad = torch.randn(2048, 128, requires_grad=True), torch.randn(2048, 128)
     weight = torch.ones(128, requires_grad=True)
-        torch.randn(2048, 128, requires_grad=True),
-        torch.ones(128, requires_grad=True),
-        torch.randn(2048, 128),
-    )
     a, u, wide = (torch.randn(2048, 384, requires_grad=number < 2) for number in range(3))
 
     def usual(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
