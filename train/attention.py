@@ -117,7 +117,8 @@ def attend(
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
         window = sliding_window or 0
         return varlen(query, key, value, cu_seq_lens_q, max_length_q, scaling=scaling, window=window), None
-    grouping = None if query.is_cuda else grouped(cu_seq_lens_q)
+    one_by_one = query.is_cuda or torch.compiler.is_compiling()
+    grouping = None if one_by_one else grouped(cu_seq_lens_q)
     if grouping is None or grouping.alone:
         grouping = None
         lengths = cu_seq_lens_q.diff().tolist()

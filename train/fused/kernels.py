@@ -27,6 +27,7 @@ __all__ = [
     "rotate_at",
     "rotate_back",
     "rotate_back_at",
+    "rows_at",
     "scaled",
 ]
 
@@ -214,17 +215,39 @@ def rotate_at(x: Floats, cos: Floats, sin: Floats, tokens: Places, y: Floats) ->
 
 
 @reordering
-def rotate_back_at(grad: Floats, cos: Floats, sin: Floats, places: Places, grad_x: Floats) -> None:
-    """grad_x[t] = :func:`rotate_back` of grad[places[t]]; shapes as in :func:`rotate_at`, places (tokens,)."""
+def rotate_back_at(grad: Floats, cos: Floats, sin: Floats, places: Places, first: int, grad_x: Floats) -> None:
+    """grad_x[t] = :func:`rotate_back` of grad[places[t] - first] where that is a place of ``grad``.
+
+    Args:
+        grad: (places, heads, size), those from ``first`` on.
+        cos: (tokens, size).
+        sin: (tokens, size).
+        places: (tokens,).
+        first: Place that ``grad`` begins with.
+        grad_x: (tokens, heads, size), written.
+    """
     tokens, heads, size = grad_x.shape
-    half = size // 2
+    half, end = size // 2, grad.shape[0]
     for t in range(tokens):
-        p = places[t]
+        p = places[t] - first
+        if p < 0 or p >= end:
+            continue
         for h in range(heads):
             for j in range(half):
-                grad_x[t, h, j] = grad[p, h, j] * cos[t, j] + grad[p, h, j + half] * sin[t, j + half]
+                grad_x[t, h, j] = grad[p, h, j] * cos[t, j] + grad[p, h, j + half] * sin[t, j]
             for j in range(half):
                 grad_x[t, h, j + half] = grad[p, h, j + half] * cos[t, j + half] - grad[p, h, j] * sin[t, j]
+
+
+@reordering
+def rows_at(x: Floats, places: Places, first: int, y: Floats) -> None:
+    """y[t] = x[places[t] - first] where that is a row of x; (rows, size) each."""
+    size, end = x.shape[1], x.shape[0]
+    for t in range(y.shape[0]):
+        p = places[t] - first
+        if p >= 0 and p < end:
+            for j in range(size):
+                y[t, j] = x[p, j]
 
 
 @reordering

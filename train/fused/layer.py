@@ -13,6 +13,7 @@ In the last layer all behind the attention is computed for the trained tokens al
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,9 @@ class _Layer(torch.autograd.Function):
             found.append(output)
             sums.append(total)
         at = grouping.places if seen is None else grouping.places.index_select(0, seen)
-        attended = _flat(found).index_select(0, at)
+        attended = torch.empty(len(at), len(wq))
+        for part, first in _lying(found):
+            run.rows_at(_array(part), at.numpy(), first, _array(attended))
 
         h = torch.addmm(x if seen is None else x.index_select(0, seen), attended, wo.t())
         scales_2, normed = torch.empty(len(h)), scratch("normed", len(h), width)
@@ -126,13 +129,13 @@ class _Layer(torch.autograd.Function):
         run.gate(_line(opened), _line(through), _line(both))
         y = torch.addmm(h, both, wd.t())
         ctx.shape, ctx.rows, ctx.groups = shape, rows, len(found)
-        ctx.save_for_backward(x, scales, q, k, v, at, h, scales_2, opened, through, *found, *sums, *weights)
+        ctx.save_for_backward(x, scales, q, k, v, at, attended, h, scales_2, opened, through, *found, *sums, *weights)
         return y if seen is None else torch.zeros_like(x).index_copy_(0, seen, y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, scales, q, k, v, at, h, scales_2, opened, through, *more = ctx.saved_tensors
+        x, scales, q, k, v, at, attended, h, scales_2, opened, through, *more = ctx.saved_tensors
         found, sums, weights = more[: ctx.groups], more[ctx.groups : 2 * ctx.groups], more[2 * ctx.groups :]
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
         shape, rows = ctx.shape, ctx.rows
@@ -158,7 +161,9 @@ class _Layer(torch.autograd.Function):
         grads[5] = _norm_back(d_normed, h, w2, scales_2, dh, wanted=wanted[5])
         dh += dy
 
-        attended = _flat(found).index_select(0, at)
+        attended = torch.empty(len(at), len(wq))
+        for part, first in _lying(found):
+            run.rows_at(_array(part), at.numpy(), first, _array(attended))
         of_weight(4, dh, attended)
         d_attended = torch.mm(dh, wo, out=scratch("attended", *attended.shape))
         d_found = torch.zeros(len(grouping.tokens), shape.heads * shape.size).index_copy_(0, at, d_attended)
@@ -175,11 +180,11 @@ class _Layer(torch.autograd.Function):
         d_normed = scratch("d_normed", *x.shape)
         for number, (weight, heads) in enumerate(((wq, shape.heads), (wk, shape.key_heads), (wv, shape.key_heads))):
             flat = scratch("flat", len(x), len(weight))
-            spread = _flat([part[number] for part in back])
-            if number < 2:
-                run.rotate_back_at(_heads(spread, heads), *turn, _heads(flat, heads))
-            else:
-                torch.index_select(spread, 0, grouping.places, out=flat)
+            for part, first in _lying([group[number] for group in back]):
+                if number < 2:
+                    run.rotate_back_at(_heads(part, heads), *turn, first, _heads(flat, heads))
+                else:
+                    run.rows_at(_array(part), turn[2], first, _array(flat))
             of_weight(number + 1, flat, normed)
             d_normed = d_normed.addmm_(flat, weight) if number else torch.mm(flat, weight, out=d_normed)
         dx = torch.empty_like(x)
@@ -234,10 +239,13 @@ def _groups(flat: torch.Tensor, grouping: Grouping, shape: LayerShape) -> list[t
     ]
 
 
-def _flat(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Groups (rows, heads, length, size) as (places, heads * size)."""
-    lying = [part.transpose(1, 2).reshape(-1, part.shape[1] * part.shape[3]) for part in parts]
-    return lying[0] if len(lying) == 1 else torch.cat(lying)
+def _lying(parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, int]]:
+    """Groups (rows, heads, length, size) as (places, heads * size), each with its first place."""
+    first = 0
+    for part in parts:
+        lying = part.transpose(1, 2).reshape(-1, part.shape[1] * part.shape[3])
+        yield lying, first
+        first += len(lying)
 
 
 def decoder_layer(x: torch.Tensor, shape: LayerShape, rows: Rows, weights: list[torch.Tensor]) -> torch.Tensor:
