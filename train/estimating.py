@@ -102,12 +102,13 @@ def estimate(
     replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
     ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
     with torch.random.fork_rng():
-        objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
-        loaded = load_to_train(arm, adapter_named(arm.adapter), objective, ready, str(model), bfloat16=bfloat16).train()
-        passes = _passes(arm, ready, loaded)
-        code = _beside_weights(loaded, before) if device == "cpu" else 0
-        training = replace(_training(arm, ready, loaded, seed), passes=passes)
+        objective, adapter, bfloat16 = objective_of(arm), adapter_named(arm.adapter), computes_in_bfloat16(arm)
+        loaded = load_to_train(arm, adapter, objective, ready, str(model), bfloat16=bfloat16).train()
         rows = ready.train.rows
+        attention, _ = chosen_attention(arm.packing, loaded, rows, objective=objective, adapter=adapter)
+        passes = _passes(arm, loaded, rows, pad=ready.pad)
+        code = _beside_weights(loaded, before) if device == "cpu" else 0
+        training = replace(_training(arm, ready, loaded, seed), attention=attention, passes=passes)
         looked = _look(training, rows, free)
         shapes = list(_steps(training))
     shape = largest((shape for step in shapes for shape in step), looked.kept)
@@ -121,16 +122,15 @@ def estimate(
 
 
 def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
-    """What the loop would get, to be looked at."""
+    """What the loop would get beside attention and passes, to be looked at."""
     import torch
 
-    objective, adapter, bfloat16 = objective_of(arm), adapter_named(arm.adapter), computes_in_bfloat16(arm)
+    objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
 
     def start() -> Any:
         stored = getattr(torch, stored_dtype(ready.folder))
         return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
 
-    attention, _ = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
     against = retention_terms(arm, model, load=start, general=ready.general.rows, seed=seed)
     if arm.checkpointing:
         recompute(model)
@@ -145,15 +145,14 @@ def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
         pad=ready.pad,
         against=against,
         bfloat16=bfloat16,
-        attention=attention,
     )
 
 
-def _passes(arm: Arm, ready: Prepared, model: Any) -> Passes:
+def _passes(arm: Arm, model: Any, rows: Sequence[Any], *, pad: int) -> Passes:
     """What its steps run within; nothing is compiled for a look."""
     if arm.compile:
         return Passes()
-    return fewer_passes(model, ready.train.rows, objective=objective_of(arm), pad=ready.pad, arm=arm)
+    return fewer_passes(model, rows, objective=objective_of(arm), pad=pad, arm=arm)
 
 
 def _beside_weights(model: Any, before: int) -> int:
@@ -245,8 +244,9 @@ def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Me
         batch = f"batch_tokens {length}" if training.attention else "batch_size 1"
         yield f"{batch} and max_length {length} (about {_gib(peak)})"
     if not arm.checkpointing:
+        passes = _passes(arm.model_copy(update={"checkpointing": True}), training.model, rows, pad=training.pad)
         recompute(training.model)
-        if (peak := told(least, _look(training, rows, free))) <= free:
+        if (peak := told(least, _look(replace(training, passes=passes), rows, free))) <= free:
             yield f"checkpointing: true and the smallest batch (about {_gib(peak)})"
     if arm.adapter == "full":
         saved = memory.gradients + memory.optimizer

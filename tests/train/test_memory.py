@@ -24,6 +24,7 @@ from train.memory import (
     resident,
 )
 from train.objectives.sft import Sft
+from train.recording import recorded_pass
 
 
 def row(length, answer):
@@ -110,6 +111,22 @@ def test_an_arm_that_fits_and_one_that_does_not(packing, model_folder, dataset, 
     hopeless = estimate(arm, model=model_folder, data=data)
     assert hopeless.advice[-2].startswith("adapter lora: no gradients and moments of the model's own weights")
     assert re.fullmatch(r"a smaller model, or a machine with 0\.0 GiB more", hopeless.advice[-1])
+
+
+def test_checkpointing_is_tried_with_the_passes_that_go_with_it(model_folder, dataset, monkeypatch):
+    arm, data = Arm(adapter="full", steps=1, batch_size=1, packing=False), dataset([("q" * 30, "a" * 9)] * 4)
+    memory = estimate(arm, model=model_folder, data=data).memory
+    seen = []
+
+    def look(training, rows):
+        seen.append(len(training.passes.parts))
+        return recorded_pass(training, rows)
+
+    monkeypatch.setattr("train.estimating.recorded_pass", look)
+    monkeypatch.setattr("train.estimating.available", lambda device: memory.weights + memory.gradients + 1)
+    tight = estimate(arm, model=model_folder, data=data)
+    assert seen == [2, 1], "the last network is whole where it is computed twice"
+    assert tight.advice[-1].startswith("a smaller model")
 
 
 def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
