@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-__all__ = ["Block", "Pass", "Recorded", "Size", "Spread", "pass_of", "recorded", "room", "spread_of"]
+__all__ = ["Block", "Pass", "Recorded", "Size", "Spread", "Taken", "pass_of", "recorded", "room", "spread_of"]
 
 _MOMENTS = 2  # AdamW keeps two numbers per trained parameter, in float32
 _BYTES = 4
@@ -206,8 +206,25 @@ def room(found: Pass, steps: Sequence[Sequence[Size]], trained: Sequence[int], *
     return heap.peak
 
 
-def spread_of(found: Pass, size: Size, forward: int, whole: int) -> Spread:
-    """How much more room a pass takes in the heap than its blocks have bytes, from one that was looked at.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bytes by which a process was larger than before with batches that it passed.
+
+    Attributes:
+        ahead: When the first of them had gone forward.
+        first: Its size.
+        most: At most while they went forward and back.
+        largest: Size of the largest of them.
+    """
+
+    ahead: int
+    first: Size
+    most: int
+    largest: Size
+
+
+def spread_of(found: Pass, taken: Taken) -> Spread:
+    """How much more room a pass takes in the heap than its blocks have bytes, from some that were looked at.
 
     An allocator cannot use every hole again: an aligned block does not fit into a freed one of its own size, small
     objects come to lie in between, and gradients find part of the room of activations that are gone. No formula says
@@ -215,20 +232,18 @@ def spread_of(found: Pass, size: Size, forward: int, whole: int) -> Spread:
 
     Args:
         found: The pass.
-        size: Of the batch that was passed.
-        forward: Bytes by which the process was larger when it had gone forward.
-        whole: The same at most while it went back.
+        taken: What the process took.
     """
     ahead = _Heap(Spread(1.0, 0.0))
-    ahead.play(found, size, until=found.forward)
-    passing = min(_MOST, max(1.0, (forward - ahead.mapped) / ahead.passing)) if ahead.passing else 1.0
+    ahead.play(found, taken.first, until=found.forward)
+    passing = min(_MOST, max(1.0, (taken.ahead - ahead.mapped) / ahead.passing)) if ahead.passing else 1.0
     least, most = _Heap(Spread(passing, 1.0)), _Heap(Spread(passing, 0.0))
     for heap in (least, most):
-        heap.play(found, size)
-    if whole > most.peak and most.passing:
-        return Spread(min(_MOST, passing + (whole - most.peak) / most.passing), 0.0)
+        heap.play(found, taken.largest)
+    if taken.most > most.peak and most.passing:
+        return Spread(min(_MOST, passing + (taken.most - most.peak) / most.passing), 0.0)
     shares = most.peak - least.peak
-    return Spread(passing, min(1.0, (most.peak - whole) / shares) if shares else 1.0)
+    return Spread(passing, min(1.0, (most.peak - taken.most) / shares) if shares else 1.0)
 
 
 class _Heap:

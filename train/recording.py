@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from train.adapters.interventions import shown_prompts
-from train.allocations import Pass, Recorded, Size, Spread, pass_of, recorded, spread_of
+from train.allocations import Pass, Recorded, Size, Spread, Taken, pass_of, recorded, spread_of
 from train.loop import computing
 from train.masking import Row
 from train.memory import forget_highest, give_back, highest_resident, resident, width
@@ -38,6 +38,9 @@ def recorded_pass(training: Training, rows: Sequence[Any]) -> tuple[Pass, Spread
     short = [row for row in order if width(row) <= SHORT] or order[:1]
     row, other = (_end(_ready(training, found), SHORT) for found in (short[len(short) // 2], short[-1]))
     packs = training.attention is not None
+    seen = [[each] * max(2, min(_SEVERAL // width(each), _ROWS)) for each in (row, other)]
+    if width(other) == width(row):
+        del seen[1]
     batches = [[row] * 2, [row] * 4, [other] * 2]  # a single row takes other ways here and there
     if packs:  # one behind the other: a row twice as long, for two would be two calls
         if width(other) == width(row):
@@ -45,12 +48,11 @@ def recorded_pass(training: Training, rows: Sequence[Any]) -> tuple[Pass, Spread
         batches = [[row], [_twice(row)], [other]]
     if width(other) == width(row) or not other.trained_tokens:
         del batches[2]
-    several = [row] * max(2, min(_SEVERAL // width(row), _ROWS))
-    forward, whole = _grown(training, several)
+    taken = _taken(training, seen)
     found = [_record(training, batch) for batch in batches]
     vocabulary = int(model.config.get_text_config().vocab_size)
     told = pass_of(found[0], found[1], found[2] if len(found) > 2 else None, vocabulary=vocabulary)
-    return None if told is None else (told, spread_of(told, _size(several, packs=packs), forward, whole))
+    return None if told is None else (told, spread_of(told, taken))
 
 
 def _ready(training: Training, row: Any) -> Any:
@@ -89,19 +91,25 @@ def _size(rows: Sequence[Any], *, packs: bool) -> Size:
     return Size(sum(lengths), sum(length**2 for length in lengths), sum(row.trained_tokens for row in rows))
 
 
-def _grown(training: Training, rows: Sequence[Any]) -> tuple[int, int]:
-    """Bytes by which the process is larger with a batch that went forward, and at most while it went back."""
-    forward, backward = _pass(training, rows)
+def _taken(training: Training, batches: Sequence[Sequence[Any]]) -> Taken:
+    """What the process takes for batches one after the other; one of another size leaves holes that do not fit."""
+    packs = training.attention is not None
+    sizes = [_size(rows, packs=packs) for rows in batches]
     give_back()
     before = resident()
     known = forget_highest()
-    loss = forward()
-    ahead = resident()
-    backward(loss)
-    most = highest_resident() if known else max(ahead, resident())
-    for value in _trained(training):
-        value.grad = None
-    return ahead - before, most - before
+    ahead, most = [], 0
+    for rows in batches:
+        forward, backward = _pass(training, rows)
+        loss = forward()
+        ahead.append(resident())
+        backward(loss)
+        most = max(most, highest_resident() if known else max(ahead[-1], resident()))
+        del loss
+        for value in _trained(training):
+            value.grad = None
+    largest = max(sizes, key=lambda size: size.tokens)
+    return Taken(ahead[0] - before, sizes[0], most - before, largest)
 
 
 def _trained(training: Training) -> list[Any]:

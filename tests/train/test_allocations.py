@@ -10,7 +10,7 @@ import torch
 
 from train import Arm
 from train.adapters import adapter_named
-from train.allocations import Block, Pass, Recorded, Size, Spread, pass_of, recorded, room, spread_of
+from train.allocations import Block, Pass, Recorded, Size, Spread, Taken, pass_of, recorded, room, spread_of
 from train.fused.chosen import Passes
 from train.fused.passes import FusedPasses
 from train.loop import Training, recompute
@@ -149,23 +149,25 @@ def test_steps_take_what_is_counted_by_hand():
 def test_the_spread_is_what_a_pass_took():
     found = Pass((Block(0, per_token=MB), Block(2 * MB), Block(MB)), (1, 2, -2, 3), 3)
     size = Size(2, 4, 1)
-    assert spread_of(found, size, 4 * MB, 4 * MB).passing == 1.0
-    assert spread_of(found, size, 6 * MB, 6 * MB).passing == 1.5
-    assert spread_of(found, size, 600 * MB, 600 * MB).passing == 3.0
-    assert spread_of(found, size, 0, 0).passing == 1.0
+    assert spread_of(found, Taken(4 * MB, size, 4 * MB, size)).passing == 1.0
+    assert spread_of(found, Taken(6 * MB, size, 6 * MB, size)).passing == 1.5
+    assert spread_of(found, Taken(600 * MB, size, 600 * MB, size)).passing == 3.0
+    assert spread_of(found, Taken(0, size, 0, size)).passing == 1.0
     # 40 MB are mapped and gone again when the pass is through: they are no room that the heap took.
     wide = Pass((Block(0, per_token=MB), Block(40 * MB)), (1, 2, -2), 3)
-    assert spread_of(wide, size, 4 * MB, 44 * MB).passing == 2.0
+    assert spread_of(wide, Taken(4 * MB, size, 44 * MB, size)).passing == 2.0
 
 
 def test_gradients_share_as_much_room_as_a_pass_said():
     # Two activations, of which one is gone when the gradient comes.
-    found = Pass((Block(6 * MB), Block(2 * MB), Block(4 * MB)), (1, 2, -1, 3, -2), 2)
+    found = Pass((Block(0, 6 * MB), Block(0, 2 * MB), Block(4 * MB)), (1, 2, -1, 3, -2), 2)
     size = Size(1, 1, 1)
-    assert spread_of(found, size, 8 * MB, 8 * MB) == Spread(1.0, 1.0)
-    assert spread_of(found, size, 8 * MB, 9 * MB) == Spread(1.0, 0.75)
-    assert spread_of(found, size, 8 * MB, 12 * MB) == Spread(1.0, 0.0)
-    assert spread_of(found, size, 8 * MB, 16 * MB) == Spread(1.5, 0.0)  # the way back took more than the way forth
+    assert spread_of(found, Taken(8 * MB, size, 8 * MB, size)) == Spread(1.0, 1.0)
+    assert spread_of(found, Taken(8 * MB, size, 9 * MB, size)) == Spread(1.0, 0.75)
+    assert spread_of(found, Taken(8 * MB, size, 12 * MB, size)) == Spread(1.0, 0.0)
+    assert spread_of(found, Taken(8 * MB, size, 16 * MB, size)) == Spread(
+        1.5, 0.0
+    )  # the way back took more than the way forth
 
 
 @pytest.mark.parametrize(
