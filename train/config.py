@@ -270,6 +270,8 @@ class Arm(BaseModel):
         A training that ran out of memory goes on with smaller batches and more of them.
         """
         value: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude=set(COMPUTING))
+        if self.chosen_backend[0] != "native":  # an update of ppo is a batch, and another may know no sum over a step
+            value |= {"batch_size": self.batch_size, "accumulate": self.accumulate}
         return {**value, "rows_per_step": self.batch_size * self.accumulate}
 
     @property

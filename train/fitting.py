@@ -100,7 +100,8 @@ def fit(
         if (found := check_validation(arm, ready, chooses=chooses)) is not None:
             ready = replace(ready, findings=(*ready.findings, found))
         source = Source(str(model), tree_digest(ready.folder, ("*.safetensors",)), data_digest(ready.files), chat, seed)
-        check_alike(key := training_key(arm, source), group)
+        imports = imports or Path()
+        check_alike(key := training_key(arm, source, modules=arm.modules_digest(imports)), group)
         states, silent = States(output, key, every=arm.save_every, group=group), group.rank > 0
         told = Tracked(output.name, output.parent, arm.training, states.step, offline)
         with (
@@ -114,7 +115,7 @@ def fit(
                 return _train(plan, states=states, probe=probe, report=report)
             if probe is not None:
                 raise TrainError("a probe looks at our own loop; this arm has another backend")
-            return delegate(plan, imports=imports or Path(), report=report)
+            return delegate(plan, states=states, imports=imports, report=report)
 
 
 def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[[Event], None]) -> TrainResult:
@@ -123,7 +124,7 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
     findings = list(plan.ready.findings)
     model = plan.load(findings)
     before = fingerprint(model)
-    plan = asked(plan, model)
+    plan = asked(plan, model, findings)
     stream = plan.stream()
     facts = facts_of(plan, model, stream)
 

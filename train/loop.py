@@ -16,15 +16,16 @@ from train.callbacks.watch import Watch
 from train.config import Arm
 from train.data import Stream, batches
 from train.errors import OutOfMemory
-from train.events import Event, Resumed, Stopped
+from train.events import Event, Stopped
 from train.journal import Journal
 from train.objectives import Measuring, Objective, Sample
 from train.packing import packed
 from train.parallel import ALONE, Group
+from train.resuming import resume, save_state
 from train.retention.terms import Terms
 from train.schedules import rate_factor, warmup_steps
 from train.signals import Waiting, waiting_signals
-from train.snapshot import Parts, capture, restore
+from train.snapshot import Parts
 from train.states import States
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def run_steps(
     parts = Parts(
         model, optimizer, journal, [*callbacks, *([training.watch] if training.watch else [])], training.group
     )
-    step = done = _resume(parts, states, steps=steps, report=report)
+    step = done = resume(parts, states, steps=steps, report=report)
     if done:
         model.train()
         journal.resume()
@@ -143,7 +144,7 @@ def run_steps(
             if looks:
                 _validate(training, journal, step=step, probe=probe)
             if saves:
-                _save(saves, parts, step)
+                save_state(saves, parts, step)
                 if ends is not None:
                     signal.number = ends
                     report(Stopped(step, steps, signal.name))
@@ -172,19 +173,6 @@ def _ended(training: Training) -> bool:
     return training.watch is not None and training.watch.ended is not None
 
 
-def _resume(parts: Parts, states: States | None, *, steps: int, report: Callable[[Event], None]) -> int:
-    """Puts the newest saved state back; returns the steps that are done."""
-    if states is None:
-        return 0
-    if states.step or states.damaged:
-        report(Resumed(states.step, steps, states.damaged))
-    saved = states.read()
-    if saved is None:
-        return 0
-    restore(parts, saved)
-    return saved.step
-
-
 def _set_rate(optimizer: torch.optim.Optimizer, arm: Arm, step: int, *, steps: int, warmup: int) -> float:
     rate = peak(arm) * rate_factor(arm.schedule, step - 1, steps=steps, warmup=warmup)
     for group in optimizer.param_groups:
@@ -198,13 +186,6 @@ def _call(due: Sequence[Callback], moment: Moment) -> None:
         for callback in due:
             callback(moment)
         moment.journal.resume()
-
-
-def _save(states: States, parts: Parts, step: int) -> None:
-    """Saves the state after a step; last of all that happens in it, so that going on repeats nothing."""
-    parts.journal.pause()
-    states.write(capture(parts, step))
-    parts.journal.resume()
 
 
 def _backward(training: Training, rows: Sequence[Sample]) -> torch.Tensor:

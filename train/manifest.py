@@ -40,10 +40,16 @@ class Source:
     seed: int
 
 
-def training_key(arm: Arm, source: Source) -> str:
-    """Hash of all that determines the weights; where a model is called something else it stays the same."""
+def training_key(arm: Arm, source: Source, *, modules: str = "") -> str:
+    """Hash of all that determines the weights; where a model is called something else it stays the same.
+
+    Args:
+        arm: A concrete arm.
+        source: Model, data, chat settings and seed.
+        modules: Hash of what of the user's it is trained with (:meth:`Arm.modules_digest`).
+    """
     parts = (source.model_digest, source.data_digest, json_digest(source.chat.model_dump()), source.seed)
-    return digest("training", json_digest(arm.training), *parts)
+    return digest("training", json_digest(arm.training), *parts, *([modules] if modules else []))
 
 
 @dataclass(frozen=True, slots=True)

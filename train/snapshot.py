@@ -9,17 +9,35 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from train.callbacks import Callback, Stateful
+from train.callbacks import Stateful
 from train.parallel import ALONE, Group
 
 if TYPE_CHECKING:
     import torch
 
-    from train.journal import Journal
+__all__ = ["Parts", "Remembering", "Snapshot", "capture", "restore"]
 
-__all__ = ["Parts", "Snapshot", "capture", "restore"]
+
+class Remembering(Protocol):
+    """What was written down: a journal whose clock stands still while a state is saved."""
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as JSON takes it."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what :meth:`state` gave."""
+        ...
+
+    def pause(self) -> None:
+        """Stops the clock."""
+        ...
+
+    def resume(self) -> None:
+        """Starts it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +45,17 @@ class Parts:
     """What has a state.
 
     Attributes:
-        model: Its trained parameters and its buffers.
+        model: Its trained parameters and its buffers; of several models a module that holds them.
         optimizer: With the groups of those parameters.
         journal: What was written down.
-        callbacks: Those that remember something (:class:`train.callbacks.Stateful`).
+        callbacks: Among them those that remember something (:class:`train.callbacks.Stateful`).
         group: The processes that train together.
     """
 
     model: Any
     optimizer: torch.optim.Optimizer
-    journal: Journal
-    callbacks: Sequence[Callback] = ()
+    journal: Remembering
+    callbacks: Sequence[object] = ()
     group: Group = ALONE
 
 
@@ -129,8 +147,8 @@ def _drawing(model: Any) -> dict[str, torch.Tensor]:
     import torch
 
     found = {"random.torch": torch.get_rng_state()}
-    if model.device.type == "cuda":
-        found["random.cuda"] = torch.cuda.get_rng_state(model.device)
+    if (device := _device(model)).type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(device)
     return found
 
 
@@ -151,12 +169,18 @@ def _draw_on(parts: Parts, drawn: Mapping[str, torch.Tensor], record: Mapping[st
     suffix = f".{parts.group.rank}" if parts.group.rank else ""
     if (own := drawn.get(f"random.torch{suffix}")) is not None:
         torch.set_rng_state(own)
-    if (own := drawn.get(f"random.cuda{suffix}")) is not None and parts.model.device.type == "cuda":
-        torch.cuda.set_rng_state(own, parts.model.device)
+    device = _device(parts.model)
+    if (own := drawn.get(f"random.cuda{suffix}")) is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(own, device)
     words, *rest = record["numpy"]
     np.random.set_state(("MT19937", np.asarray(words, dtype=np.uint32), *rest))
     version, numbers, gauss = record["python"]
     random.setstate((version, tuple(numbers), gauss))
+
+
+def _device(model: Any) -> torch.device:
+    found: torch.device = next(model.parameters()).device
+    return found
 
 
 def _changing(model: Any) -> dict[str, torch.Tensor]:
@@ -167,7 +191,7 @@ def _changing(model: Any) -> dict[str, torch.Tensor]:
     return found | {name: value for name, value in buffers.items() if hasattr(value, "copy_")}
 
 
-def _stateful(callbacks: Sequence[Callback]) -> dict[str, Stateful]:
+def _stateful(callbacks: Sequence[object]) -> dict[str, Stateful]:
     """By the name of their class, numbered where it comes again."""
     found: dict[str, Stateful] = {}
     for callback in callbacks:

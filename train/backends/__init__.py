@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from train.data import Stream
     from train.events import Event
     from train.prepare import Prepared
+    from train.states import States
 
 __all__ = ["BACKENDS", "LENGTH", "Backend", "BackendSettings", "Job", "Outcome", "backend_named", "read_choice"]
 
@@ -84,6 +85,8 @@ class Job:
             ``requires_grad``.
         write: Writes a model that ``load`` gave, trained, into a folder.
         report: Receives :class:`train.events.StepDone`.
+        states: Saved states of this training; what follows ``save_every`` uses them (:mod:`train.resuming`).
+        keep: Told of a step that is done and of the model, it keeps those weights that ``checkpoints`` names.
     """
 
     arm: Arm
@@ -101,6 +104,8 @@ class Job:
     load: Callable[[], Any]
     write: Callable[[Any, Path], None]
     report: Callable[[Event], None]
+    states: States
+    keep: Callable[[int, Any], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from datakit.core.errors import DatakitError
-from datakit.core.storage import atomic_directory, write_json, write_text
+from datakit.core.storage import atomic_directory, storage_errors, write_json, write_text
 from train.backends import Job, backend_named
 from train.backends.course import Course
 from train.backends.written import Written, examine
+from train.callbacks.keep import CHECKPOINTS
 from train.checkpoint import MANIFEST, copy_tokenizer, same_modes
 from train.errors import TrainError
 from train.events import Event, Finished, Validated
@@ -23,7 +24,15 @@ __all__ = ["hand_over"]
 
 
 def hand_over(
-    backend: str, job: Job, facts: Facts, *, output: Path, log: Path, device: str, report: Callable[[Event], None]
+    backend: str,
+    job: Job,
+    facts: Facts,
+    *,
+    output: Path,
+    log: Path,
+    checkpoints: Path,
+    device: str,
+    report: Callable[[Event], None],
 ) -> tuple[Facts, Course]:
     """Lets a backend train and writes the model folder, whole or not at all.
 
@@ -33,20 +42,28 @@ def hand_over(
         facts: For the manifest; the counts of parameters are put right by what was written.
         output: Where the folder shall stand.
         log: The events so far; it moves into the folder.
+        checkpoints: Folder of the states kept on the way, if any; it moves into the folder.
         device: Where the result is tried.
         report: Receives events.
 
     Raises:
         TrainError: It failed, or what it wrote cannot be used.
     """
-    shutil.rmtree(job.work, ignore_errors=True)
-    job.work.mkdir(parents=True)
+    written = job.work.with_name(f".{output.name}.written")  # of a fixed name: what a kill left is found again
+    for place in (job.work, written):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
     try:
+        with storage_errors(output):
+            outcome = backend_named(backend).train(job, written)
+        objective = objective_of(job.arm)
+        with _of_the_backend(backend):
+            found = examine(written, job.ready, objective, batch_size=job.arm.batch_size, device=device)
         with atomic_directory(output) as folder:
-            outcome = backend_named(backend).train(job, folder)
-            objective = objective_of(job.arm)
-            with _of_the_backend(backend):
-                found = examine(folder, job.ready, objective, batch_size=job.arm.batch_size, device=device)
+            for entry in written.iterdir():
+                entry.rename(folder / entry.name)
+            if checkpoints.is_dir():
+                checkpoints.rename(folder / CHECKPOINTS)
             history = list(outcome.history)
             if found.validation_loss is not None:
                 history.append({"step": job.steps, "validation_loss": found.validation_loss})
@@ -64,6 +81,7 @@ def hand_over(
         log.unlink()
     finally:
         shutil.rmtree(job.work, ignore_errors=True)
+        shutil.rmtree(written, ignore_errors=True)
     return facts, course
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,12 +16,16 @@ from train.backends import Job, Outcome
 from train.errors import TrainError
 from train.events import StepDone
 from train.loop import adamw, peak
-from train.ppo.learner import Learner, Step
+from train.ppo.history import History
+from train.ppo.learner import Learner
 from train.ppo.rewards import Judge, function_judge, model_judge
 from train.ppo.rollout import Answers, answer_logprobs
 from train.ppo.settings import PpoSettings
+from train.resuming import after_step, resume
 from train.retention.reference import has_switch
 from train.schedules import rate_factor, warmup_steps
+from train.signals import waiting_signals
+from train.snapshot import Parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +46,7 @@ class Ppo:
 
     Params: ClassVar[type[BaseModel]] = PpoSettings
     follows: ClassVar[frozenset[str] | None] = frozenset(
-        {"learning_rate", "schedule", "warmup", "weight_decay", "clip"}
+        {"learning_rate", "schedule", "warmup", "weight_decay", "clip", "save_every", "checkpoints"}
     )
     loads: ClassVar[bool] = True
 
@@ -52,36 +55,47 @@ class Ppo:
         return None if arm.objective == "sft" else f"it learns from a reward, not by objective {arm.objective}"
 
     def train(self, job: Job, folder: Path) -> Outcome:
-        """Trains the policy and writes it."""
+        """Trains the policy and writes it; goes on from the newest saved state."""
+        import torch
+
         policy, settings = job.load(), job.settings
         judge, critic = _judge_and_critic(job, policy.device)
-        optimizers = [adamw(_trained(part), weight_decay=job.arm.weight_decay) for part in (policy, critic)]
+        optimizer = _optimizer(policy, critic, job)
         learner = Learner(
             policy,
             critic,
             reference=_reference(policy, temperature=settings.temperature),
             judge=judge,
             settings=settings,
-            optimizer=optimizers[0],
-            critic_optimizer=optimizers[1],
+            optimizer=optimizer,
             stops=job.ready.stop_tokens,
             pad=job.ready.pad,
             batch_size=job.arm.batch_size,
             clip=job.arm.clip,
         )
-        history = _measured(learner, job.ready.validation.rows, step=0)
-        started, tokens = time.perf_counter(), 0
-        for step, rows in enumerate(itertools.islice(job.stream, job.steps), start=1):
-            rate = _set_rates(optimizers, job, step)
-            found = learner.step([_prompt(row, job) for row in rows])
-            tokens += found.answer_tokens
-            history.append(_entry(step, found, rate))
-            seconds = time.perf_counter() - started
-            job.report(StepDone(step, job.steps, found.loss, rate, found.norm, tokens, tokens, seconds))
-        seconds = time.perf_counter() - started
-        history += _measured(learner, job.ready.validation.rows, step=job.steps)
+        history = History()
+        models = torch.nn.ModuleDict({"policy": policy, "critic": critic})
+        parts = Parts(models, optimizer, history, [learner.penalty])
+        done = resume(parts, job.states, steps=job.steps, report=job.report)
+        if not done:
+            _measure(learner, history, job, step=0)
+        with waiting_signals() as signal:
+            history.resume()
+            rest = itertools.islice(job.stream.after(done), job.steps - done)
+            for step, rows in enumerate(rest, start=done + 1):
+                rate = _set_rates(optimizer, job, step)
+                found = learner.step([_prompt(row, job) for row in rows])
+                history.add(step, found, rate)
+                counts = (history.tokens, history.tokens, history.seconds)
+                job.report(StepDone(step, job.steps, found.loss, rate, found.norm, *counts))
+                history.pause()
+                job.keep(step, policy)
+                history.resume()
+                after_step(job.states, parts, step, steps=job.steps, signal=signal, report=job.report)
+            history.pause()
+        _measure(learner, history, job, step=job.steps)
         job.write(policy, folder)
-        return Outcome(max(seconds, 1e-6), tokens, tokens, history)
+        return Outcome(max(history.seconds, 1e-6), history.tokens, history.tokens, history.entries)
 
 
 def _prompt(row: Row, job: Job) -> NDArray[np.int32]:
@@ -101,43 +115,36 @@ def _prompt(row: Row, job: Job) -> NDArray[np.int32]:
     return row.ids[:start]
 
 
-def _entry(step: int, found: Step, rate: float) -> dict[str, Any]:
-    return {
-        "step": step,
-        "loss": found.loss,
-        "learning_rate": rate,
-        "gradient_norm": found.norm,
-        "reward": found.reward,
-        "kl": found.kl,
-        "kl_weight": found.kl_weight,
-        "clipped": found.clipped,
-        "complete": found.complete,
-        "trained_tokens": found.answer_tokens,
-    }
-
-
-def _measured(learner: Learner, rows: Sequence[Row], *, step: int) -> list[dict[str, Any]]:
+def _measure(learner: Learner, history: History, job: Job, *, step: int) -> None:
     """Mean reward and KL over the validation prompts; the draws of training are left alone."""
     import torch
 
+    rows = job.ready.validation.rows
     if not rows:
-        return []
+        return
     device = learner.policy.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        found = learner.measure([row.ids[: int(row.trained.argmax())] for row in rows])
-    return [{"step": step, **{f"validation_{name}": value for name, value in found.items()}}]
+        history.measured(step, learner.measure([row.ids[: int(row.trained.argmax())] for row in rows]))
 
 
-def _set_rates(optimizers: Sequence[Any], job: Job, step: int) -> float:
+def _optimizer(policy: Any, critic: Any, job: Job) -> torch.optim.Optimizer:
+    """One for both, so that it is saved as a whole; a group knows its peak rate."""
+    rates = {"policy": peak(job.arm), "critic": job.settings.critic_rate or peak(job.arm)}
+    groups = []
+    for name, model in (("policy", policy), ("critic", critic)):
+        own = adamw([value for value in model.parameters() if value.requires_grad], weight_decay=job.arm.weight_decay)
+        groups += [{**group, "peak": rates[name]} for group in own.param_groups]
+    return type(own)(groups, fused=True)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, job: Job, step: int) -> float:
     """Sets the rates of policy and critic; returns the policy's."""
     arm = job.arm
     factor = rate_factor(arm.schedule, step - 1, steps=job.steps, warmup=warmup_steps(arm.warmup, job.steps))
-    rates = (peak(arm) * factor, (job.settings.critic_rate or peak(arm)) * factor)
-    for optimizer, rate in zip(optimizers, rates, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-    return rates[0]
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    return peak(arm) * factor
 
 
 def _judge_and_critic(job: Job, device: Any) -> tuple[Judge, Any]:
@@ -167,7 +174,3 @@ def _reference(model: Any, *, temperature: float) -> Callable[[Answers], torch.T
                 return answer_logprobs(model, answers, temperature=temperature)
 
     return logprobs
-
-
-def _trained(model: Any) -> list[Any]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]

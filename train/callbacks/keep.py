@@ -78,11 +78,14 @@ class Keeper:
 
     def __call__(self, moment: Moment) -> None:
         """Saves the state after a step: a whole folder or nothing."""
-        model = self._whole(moment.model)
-        if model is None:
+        self.keep(moment.step, moment.model)
+
+    def keep(self, step: int, model: Any) -> None:
+        """Saves a model's state after a step."""
+        if (whole := self._whole(model)) is None:
             return
-        with atomic_directory(self.folder / f"step-{moment.step:06}") as folder:
-            self._write(model, folder)
+        with atomic_directory(self.folder / f"step-{step:06}") as folder:
+            self._write(whole, folder)
 
     def _clear(self, *, after: int = 0) -> None:
         if not self._writes:

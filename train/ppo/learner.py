@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,8 +70,7 @@ class Learner:
         reference: Log-probabilities of the start model for some answers, (answers, tokens).
         judge: Gives every answer its reward.
         settings: See :class:`train.ppo.settings.PpoSettings`.
-        optimizer: Of the policy.
-        critic_optimizer: Of the critic.
+        optimizer: Of policy and critic, each in groups of its own.
         stops: Token ids that end an answer.
         pad: Token id to pad with.
         batch_size: Answers per update.
@@ -88,7 +86,6 @@ class Learner:
         judge: Judge,
         settings: PpoSettings,
         optimizer: torch.optim.Optimizer,
-        critic_optimizer: torch.optim.Optimizer,
         stops: Sequence[int],
         pad: int,
         batch_size: int,
@@ -97,7 +94,8 @@ class Learner:
         self.policy, self.critic, self.settings = policy, critic, settings
         self.penalty = Penalty(settings.kl, settings.kl_target)
         self._reference, self._judge = reference, judge
-        self._optimizers = (optimizer, critic_optimizer)
+        self._optimizer = optimizer
+        self._trained = (_trained(policy), _trained(critic))
         self._stops, self._pad = list(stops), pad
         self._batch_size, self._clip = batch_size, clip
 
@@ -192,18 +190,18 @@ class Learner:
         values = answer_values(self.critic, answers)
         error = value_loss(values, estimated.values[part], estimated.returns[part], answers.mask, clip=clip) / tokens
         torch.autograd.backward(loss + error)
-        norms = []
-        for optimizer in self._optimizers:
-            trained = list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
-            norms.append(float(clip_grad_norm_(trained, self._clip or math.inf)))
+        norms = [float(clip_grad_norm_(trained, self._clip or math.inf)) for trained in self._trained]
         found = (float(loss.detach()), *norms)
         if not all(map(math.isfinite, found)):
             raise Diverged(
                 f"the policy loss became {found[0]}, the gradients {found[1]} and {found[2]}",
                 hint="Lower learning_rate or ratio; no model was written",
             )
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
         left = ((torch.exp(logprobs.detach() - old) - 1).abs() > clip) & answers.mask
         return found[0], norms[0], float(left.sum())
+
+
+def _trained(model: Any) -> list[Any]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["Penalty"]
 
 _GAIN = 0.1  # the paper's K_beta
@@ -38,3 +40,11 @@ class Penalty:
             return
         error = min(max(kl / self._target - 1, -_LARGEST), _LARGEST)
         self.weight *= 1 + _GAIN * error * answers / 64
+
+    def state(self) -> dict[str, float]:
+        """What it remembers from step to step."""
+        return {"weight": self.weight}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Takes back what :meth:`state` gave."""
+        self.weight = state["weight"]
