@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from train.grouping import Grouping
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from train.grouping import Grouping
 
 __all__ = ["LayerShape", "Rows", "Scratch", "decoder_layer"]
 
