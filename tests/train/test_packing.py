@@ -178,7 +178,7 @@ def test_fit_packs_and_says_where_it_does_not(model_folder, dataset, tmp_path):
     assert Packing(packed=False, why="packing: false") in events
 
 
-def test_checkpointing_computes_again_and_changes_no_byte_of_the_model_s_own_layers(model_folder, dataset, tmp_path):
+def test_checkpointing_computes_again_and_changes_no_byte(model_folder, dataset, tmp_path):
     calls = {}
     for name in ("plain", "again"):
         seen = []
