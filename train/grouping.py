@@ -27,12 +27,14 @@ class Grouping:
 
     Attributes:
         shapes: Rows and length of every group.
+        sizes: Places of every group.
         tokens: Token of every place, (places,); at padding any token.
         places: Place of every token, (tokens,).
         padding: Places that are padding, (paddings,).
     """
 
     shapes: tuple[tuple[int, int], ...]
+    sizes: list[int]
     tokens: torch.Tensor
     places: torch.Tensor
     padding: torch.Tensor
@@ -73,7 +75,8 @@ def grouped(ends: torch.Tensor) -> Grouping:
         shapes.append((size, longest))
         place, done = place + size * longest, done + size
     parts = (np.concatenate(tokens), places, np.concatenate(padding))
-    return Grouping(tuple(shapes), *(torch.from_numpy(part) for part in parts))
+    counts = [rows * length for rows, length in shapes]
+    return Grouping(tuple(shapes), counts, *(torch.from_numpy(part) for part in parts))
 
 
 def _lying(x: torch.Tensor) -> torch.Tensor:
