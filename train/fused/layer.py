@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from train.grouping import Grouping
+    from train.fused.grouping import Grouping
 
 __all__ = ["LayerShape", "Rows", "Scratch", "decoder_layer"]
 
