@@ -106,7 +106,16 @@ def _axolotl(job: Job, files: Files) -> dict[str, Any]:
         everywhere = arm.targets == "all-linear"
         config |= {"adapter": "lora", "lora_r": arm.rank, "lora_alpha": arm.alpha, "lora_dropout": arm.dropout}
         config |= {"lora_target_linear": True} if everywhere else {"lora_target_modules": _names(arm.targets)}
+        config |= _without_kernels()
     return config
+
+
+def _without_kernels() -> dict[str, bool]:
+    """Axolotl turns its kernels for LoRA on by itself, which without a GPU end the training."""
+    import torch
+
+    parts = () if torch.cuda.is_available() else ("mlp", "qkv", "o", "embedding")
+    return {f"lora_{part}_kernel": False for part in parts}
 
 
 def _llamafactory(job: Job, files: Files) -> dict[str, Any]:
