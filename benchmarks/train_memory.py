@@ -1,20 +1,25 @@
 """Estimated beside measured peak memory of a training on the CPU, above the resident size before the model is loaded.
 
-    python benchmarks/train_memory.py [--only TEXT] [--part looked_at|held_out] [--estimate-only]
+    python benchmarks/train_memory.py [--only TEXT] [--jobs 2] [--output FILE]
 
 The cases are in benchmarks/memory_cases.py: models of 100 M parameters and more with random weights. Every case is
 trained three steps in a process of its own, whose peak is VmHWM, reset before loading; the estimate is made in another.
+A case that is in the results with the present code and versions is not done again, so a call that was killed goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +28,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "benchmarks" / "results" / "train_memory.json"
 STEPS = 3
+PARTS = ("looked_at", "held_out")
+ESTIMATES = ("estimating", "recording", "allocations", "memory")  # files of train/ that no training runs
 
-from memory_cases import HELD_OUT, LOOKED_AT, MODELS, make_data, make_model  # noqa: E402
+from memory_cases import CASES, HELD_OUT, LOOKED_AT, MODELS, make_data, make_model  # noqa: E402
+
+Course = list[tuple[str, int, int]]  # event, resident bytes then, at most so far
 
 
 def memory(field: str) -> int:
@@ -54,7 +63,7 @@ def child(kind: str, case: dict[str, Any], model: str, data: str) -> None:
         with tempfile.TemporaryDirectory() as name:
             Path("/proc/self/clear_refs").write_text("5")
             before = memory("VmRSS")
-            course: list[tuple[str, int, int]] = []
+            course: Course = []
 
             def heard(event: Any) -> None:
                 course.append((type(event).__name__, memory("VmRSS") - before, memory("VmHWM") - before))
@@ -62,9 +71,11 @@ def child(kind: str, case: dict[str, Any], model: str, data: str) -> None:
             train.fit(arm, model=model, data=Path(data), output=Path(name) / "out", progress=heard)
             print(json.dumps({"peak": memory("VmHWM") - before, "course": course}))
         return
+    start = time.perf_counter()
     found = train.estimate(arm, model=model, data=Path(data))
-    names = [name for name in found.memory.__slots__ if name != "shape"]
-    print(json.dumps({name: getattr(found.memory, name) for name in [*names, "peak"]}))
+    seconds = time.perf_counter() - start
+    parts = {name: getattr(found.memory, name) for name in found.memory.__slots__ if name != "shape"}
+    print(json.dumps({"peak": found.memory.peak, "seconds": round(seconds, 1), "parts": parts}))
 
 
 def run(kind: str, case: dict[str, Any], model: Path, data: Path) -> dict[str, Any]:
@@ -88,65 +99,106 @@ def label(case: dict[str, Any]) -> str:
     return f"{case['model']} {adapter} {size} {rest}".strip()
 
 
-def judged(case: dict[str, Any], folder: Path, data: Path, known: dict[str, int]) -> dict[str, Any]:
-    """A case's figures."""
-    name = label(case)
-    course = []
-    if name not in known:
-        found = run("measure", case, folder, data)
-        known[name], course = found["peak"], found["course"]
-    estimated = run("estimate", case, folder, data)
-    error = estimated["peak"] / known[name] - 1
-    print(f"{name:60} measured {known[name] / 2**20:7.0f} MiB, estimate {error:+.1%}", flush=True)
-    print("   ", {key: round(value / 2**20) for key, value in estimated.items()}, flush=True)
+def digest(*, estimates: bool) -> str:
+    """Of the versions, the code and the cases; without the files that make the estimate, a training's."""
+    found = hashlib.sha256(json.dumps(versions()).encode())
+    files = [*(ROOT / "train").rglob("*.py"), *(ROOT / "datakit" / "core").rglob("*.py")]
+    for path in sorted(files):
+        if estimates or path not in [ROOT / "train" / f"{name}.py" for name in ESTIMATES]:
+            found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Of what takes the memory."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "transformers", "peft")}}
+
+
+class Bench:
+    """The cases' figures: those from before that still hold, and what is done anew.
+
+    Args:
+        folder: Where models and rows are made.
+        output: The results file.
+    """
+
+    def __init__(self, folder: Path, output: Path) -> None:
+        self._folder, self._output, self._making = folder, output, threading.Lock()
+        self._now = digest(estimates=False), digest(estimates=True)
+        found = json.loads(output.read_text()) if output.is_file() else {}
+        rows = [row for part in PARTS for row in found.get(part, [])]
+        self._rows = {row["case"]: row for row in rows if row.get("measured_with") == self._now[0]}
+
+    def judge(self, case: dict[str, Any]) -> tuple[dict[str, Any], Course]:
+        """A case's figures, and how the process grew where it was measured now."""
+        old, course = self._rows.get(label(case), {}), []
+        measured, told = old.get("measured"), old.get("estimated")
+        if told is None or old["estimated_with"] != self._now[1]:
+            model = self._model(case["model"])
+            with tempfile.TemporaryDirectory(dir=self._folder) as name:
+                data = Path(name) / "train.parquet"
+                make_data(data, case["lengths"], 2 * case["arm"]["batch_size"])
+                if measured is None:
+                    found = run("measure", case, model, data)
+                    measured, course = found["peak"], found["course"]
+                told = run("estimate", case, model, data)
+        error = round(told["peak"] / measured - 1, 4)
+        with_ = dict(zip(("measured_with", "estimated_with"), self._now, strict=True))
+        return {"case": label(case), **case, "measured": measured, "estimated": told, "error": error, **with_}, course
+
+    def _model(self, name: str) -> Path:
+        folder = self._folder / name.replace(" ", "-")
+        with self._making:
+            if not folder.is_dir():
+                make_model(folder, **MODELS[name])
+        return folder
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """Writes the results file with a case's figures."""
+        self._rows[row["case"]] = row
+        facts: dict[str, Any] = {
+            "format": 2,
+            "command": "python benchmarks/train_memory.py",
+            "versions": versions(),
+            "device": "cpu",
+            "models": MODELS,
+        }
+        for part, cases in zip(PARTS, (LOOKED_AT, HELD_OUT), strict=True):
+            facts[part] = [self._rows[label(case)] for case in cases if label(case) in self._rows]
+            if len(facts[part]) == len(cases) and all(row["estimated_with"] == self._now[1] for row in facts[part]):
+                facts[f"largest_error_{part}"] = max(abs(row["error"]) for row in facts[part])
+        self._output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def show(row: dict[str, Any], course: Course) -> None:
+    """Prints a case's figures."""
+    told = row["estimated"]
+    print(f"{row['case']:60} measured {row['measured'] / 2**20:7.0f} MiB, estimate {row['error']:+.1%}", flush=True)
+    print(
+        "   ", f"{told['seconds']} s", {key: round(value / 2**20) for key, value in told["parts"].items()}, flush=True
+    )
     if course:
         print("   ", " ".join(f"{kind}:{now >> 20}/{most >> 20}" for kind, now, most in course), flush=True)
-    return {"case": name, **case, "measured": known[name], "estimated": estimated, "error": round(error, 4)}
 
 
 def main() -> None:
     """Runs all cases and writes benchmarks/results/train_memory.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--child", nargs=4)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--part", choices=("looked_at", "held_out"))
-    parser.add_argument("--known", help="a results file whose measured peaks are taken")
+    parser.add_argument("--only", default="", help="cases with this in their name")
+    parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.child:
         kind, case, model, data = arguments.child
         child(kind, json.loads(case), model, data)
         return
-    known = {}
-    if arguments.known:
-        old = json.loads(Path(arguments.known).read_text())
-        known = {row["case"]: row["measured"] for part in ("looked_at", "held_out") for row in old.get(part, [])}
-    parts = {"looked_at": LOOKED_AT, "held_out": HELD_OUT}
-    facts: dict[str, Any] = {
-        "format": 1,
-        "command": "python benchmarks/train_memory.py",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "transformers", "peft")},
-        },
-        "device": "cpu",
-        "models": MODELS,
-    }
-    with tempfile.TemporaryDirectory() as name:
-        for part, cases in parts.items():
-            if arguments.part not in (None, part):
-                continue
-            rows = facts[part] = []
-            for case in cases:
-                if arguments.only not in label(case):
-                    continue
-                folder, data = Path(name) / case["model"].replace(" ", "-"), Path(name) / "train.parquet"
-                if not folder.is_dir():
-                    make_model(folder, **MODELS[case["model"]])
-                make_data(data, case["lengths"], 2 * case["arm"]["batch_size"])
-                rows.append(judged(case, folder, data, known))
-            facts[f"largest_error_{part}"] = max(abs(row["error"]) for row in rows)
-            arguments.output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    cases = [case for case in CASES if arguments.only in label(case)]
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(arguments.jobs) as pool:
+        bench = Bench(Path(name), arguments.output)
+        for row, course in pool.map(bench.judge, cases):
+            show(row, course)
+            bench.keep(row)
 
 
 if __name__ == "__main__":

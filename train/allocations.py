@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-__all__ = ["Block", "Pass", "Recorded", "Size", "pass_of", "recorded", "room", "spread_of"]
+__all__ = ["Block", "Pass", "Recorded", "Size", "Spread", "Taken", "pass_of", "recorded", "room", "spread_of"]
 
 _MOMENTS = 2  # AdamW keeps two numbers per trained parameter, in float32
 _BYTES = 4
@@ -26,8 +26,8 @@ class Size:
     """How large a batch is.
 
     Attributes:
-        tokens: Rows times the longest.
-        squares: Rows times the longest squared.
+        tokens: Rows times the longest; of a packed batch, tokens.
+        squares: Pairs of tokens that attend to each other.
         logits: Tokens whose logits are computed.
     """
 
@@ -132,7 +132,7 @@ def pass_of(one: Recorded, two: Recorded, other: Recorded | None, *, vocabulary:
 
     Args:
         one: Of a batch.
-        two: Of twice that batch.
+        two: Of twice as many tokens.
         other: Of another length, if there is one.
         vocabulary: Tokens that a logit row has a number for.
     """
@@ -140,32 +140,49 @@ def pass_of(one: Recorded, two: Recorded, other: Recorded | None, *, vocabulary:
         return None
     if other is not None and (other.course != one.course or other.size.tokens == one.size.tokens):
         other = None
-    thirds = [None] * len(one.blocks) if other is None else other.blocks
-    told = zip(one.blocks, two.blocks, thirds, strict=True)
-    blocks = tuple(_grown(a, b, c, one.size, other, vocabulary) for a, b, c in told)
+    seen = [one, two] if other is None else [one, two, other]
+    sizes = [each.size for each in seen]
+    blocks = tuple(_grown(counts, sizes, vocabulary) for counts in zip(*(each.blocks for each in seen), strict=True))
     return Pass(blocks, one.course, one.forward)
 
 
-def _grown(first: int, second: int, third: int | None, size: Size, other: Recorded | None, vocabulary: int) -> Block:
-    growth = second - first
+def _grown(counts: Sequence[int], sizes: Sequence[Size], vocabulary: int) -> Block:
+    """A block that had so many bytes in batches of those sizes: it grows with what tells the third best."""
+    first, growth = counts[0], counts[1] - counts[0]
     if growth <= 0:
         return Block(first)
-    fixed = max(0, first - growth)
-    if size.logits and growth % (size.logits * vocabulary) == 0:
-        return Block(fixed, per_logit=growth / size.logits)
-    if third is not None and other is not None:
-        linear = fixed + growth * other.size.tokens / size.tokens
-        square = fixed + growth * other.size.squares / size.squares
-        if abs(third - square) < abs(third - linear):
-            return Block(fixed, per_square=growth / size.squares)
-    return Block(fixed, per_token=growth / size.tokens)
+    more = Size(*(b - a for a, b in zip(astuple(sizes[0]), astuple(sizes[1]), strict=True)))
+    found = [
+        Block(first - growth * sizes[0].tokens / more.tokens, per_token=growth / more.tokens),
+        Block(first - growth * sizes[0].squares / more.squares, per_square=growth / more.squares),
+    ]
+    if more.logits > 0:
+        found.append(Block(first - growth * sizes[0].logits / more.logits, per_logit=growth / more.logits))
+        if growth % (more.logits * vocabulary) == 0:
+            return found[-1]
+    possible = [block for block in found if block.fixed > -0.01 * first] or found[:1]
+    best = min(possible, key=lambda block: abs(counts[-1] - block.bytes(sizes[-1])))
+    return replace(best, fixed=max(0.0, best.fixed))
 
 
-def room(found: Pass, steps: Sequence[Sequence[Size]], trained: Sequence[int], *, spread: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a heap takes more than what is held in it.
+
+    Attributes:
+        passing: Room that blocks of a pass take, as a multiple of their bytes.
+        shared: Share of that room which gradients could find again where both are not there at the same time.
+    """
+
+    passing: float
+    shared: float
+
+
+def room(found: Pass, steps: Sequence[Sequence[Size]], trained: Sequence[int], *, spread: Spread) -> int:
     """Bytes that steps take at their peak beside the weights, AdamW's moments with the first of them.
 
-    What stays for a step or longer (gradients, moments) takes its own bytes, what passes takes ``spread`` times its
-    bytes, and the heap does not shrink; a block of 32 MiB and more is mapped by itself and given back whole.
+    What stays for a step or longer (gradients, moments) takes its own bytes, what passes takes more, and the heap does
+    not shrink; a block of 32 MiB and more is mapped by itself and given back whole.
 
     Args:
         found: The pass.
@@ -178,10 +195,7 @@ def room(found: Pass, steps: Sequence[Sequence[Size]], trained: Sequence[int], *
     heap = _Heap(spread)
     for place, batches in enumerate(steps):
         for number, batch in enumerate(batches):
-            sizes = [block.bytes(batch) for block in found.blocks]
-            for at in found.course:
-                index = abs(at) - 1
-                heap.change(sizes[index] if at > 0 else -sizes[index], stays=index in lasting)
+            sizes = heap.play(found, batch)
             if number:  # a second batch's gradients are added to the first's
                 for index in lasting:
                     heap.change(-sizes[index], stays=True)
@@ -192,39 +206,78 @@ def room(found: Pass, steps: Sequence[Sequence[Size]], trained: Sequence[int], *
     return heap.peak
 
 
-def spread_of(found: Pass, size: Size, grown: int) -> float:
-    """How much more room passing blocks take in the heap than they have bytes, from one forward pass.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bytes by which a process was larger than before with batches that it passed.
 
-    An allocator cannot use every hole again: an aligned block does not fit into a freed one of its own size, and small
-    objects come to lie in between. No formula says how much that is; the process says it.
+    Attributes:
+        ahead: When the first of them had gone forward.
+        first: Its size.
+        most: At most while they went forward and back.
+        largest: Size of the largest of them.
+    """
+
+    ahead: int
+    first: Size
+    most: int
+    largest: Size
+
+
+def spread_of(found: Pass, taken: Taken) -> Spread:
+    """How much more room a pass takes in the heap than its blocks have bytes, from some that were looked at.
+
+    An allocator cannot use every hole again: an aligned block does not fit into a freed one of its own size, small
+    objects come to lie in between, and gradients find part of the room of activations that are gone. No formula says
+    how much that is; the process says it.
 
     Args:
         found: The pass.
-        size: Of the batch that went forward.
-        grown: Bytes that the process has behind it, above those before.
+        taken: What the process took.
     """
-    heap = _Heap(1.0)
-    sizes = [block.bytes(size) for block in found.blocks]
-    for at in found.course[: found.forward]:
-        heap.change(sizes[abs(at) - 1] * (1 if at > 0 else -1), stays=False)
-    return min(_MOST, max(1.0, (grown - heap.mapped) / heap.most)) if heap.most else 1.0
+    ahead = _Heap(Spread(1.0, 0.0))
+    ahead.play(found, taken.first, until=found.forward)
+    passing = min(_MOST, max(1.0, (taken.ahead - ahead.mapped) / ahead.passing)) if ahead.passing else 1.0
+    least, most = _Heap(Spread(passing, 1.0)), _Heap(Spread(passing, 0.0))
+    for heap in (least, most):
+        heap.play(found, taken.largest)
+    if taken.most > most.peak and most.passing:
+        return Spread(min(_MOST, passing + (taken.most - most.peak) / most.passing), 0.0)
+    shares = most.peak - least.peak
+    return Spread(passing, min(1.0, (most.peak - taken.most) / shares) if shares else 1.0)
 
 
 class _Heap:
-    """What a heap takes: it grows, and does not shrink."""
+    """What a heap takes: it grows, and does not shrink.
 
-    def __init__(self, spread: float) -> None:
+    Attributes:
+        passing: Bytes of passing blocks at most.
+        mapped: Bytes of blocks that are mapped by themselves now.
+        peak: Bytes at most, blocks that are mapped included.
+    """
+
+    def __init__(self, spread: Spread) -> None:
         self._spread = spread
-        self._passing = self._staying = 0
-        self.mapped = self.most = self.peak = 0
+        self._passes = self._stays = self._together = self._staying = 0.0
+        self.passing = self.mapped = self.peak = 0
+
+    def play(self, found: Pass, batch: Size, *, until: int | None = None) -> list[int]:
+        """A pass with a batch, or the first of its course; returns the bytes of its blocks."""
+        sizes, lasting = [block.bytes(batch) for block in found.blocks], found.lasting
+        for at in found.course[:until]:
+            index = abs(at) - 1
+            self.change(sizes[index] if at > 0 else -sizes[index], stays=until is None and index in lasting)
+        return sizes
 
     def change(self, count: int, *, stays: bool) -> None:
         """A block that came, or went where the count is negative."""
         if abs(count) >= _MAPPED:
             self.mapped += count
         elif stays:
-            self._staying += count
+            self._stays += count
         else:
-            self._passing += count
-        self.most = max(self.most, int(self._staying + self._spread * self._passing))
-        self.peak = max(self.peak, self.most + self.mapped)
+            self._passes += count
+        self.passing, self._staying = max(self.passing, int(self._passes)), max(self._staying, self._stays)
+        self._together = max(self._together, self._stays + self._spread.passing * self._passes)
+        apart = self._staying + self._spread.passing * self.passing
+        heap = apart - self._spread.shared * (apart - self._together)
+        self.peak = max(self.peak, int(heap + self.mapped))

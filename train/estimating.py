@@ -11,12 +11,25 @@ from typing import TYPE_CHECKING, Any
 from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import load_model, stored_dtype
 from train.adapters import adapter_named
-from train.allocations import Pass, Size, room
+from train.allocations import Pass, Size, Spread, room
 from train.chunks import worth_chunking
 from train.data import PASS_OVERHEAD, cut
+from train.fused.chosen import Passes, fewer_passes
 from train.loading import computes_in_bfloat16, load_to_train, stream_of
 from train.loop import Training, computing, recompute
-from train.memory import Kept, Memory, Shape, available, held_by, kept_by, largest, memory_of, resident, width
+from train.memory import (
+    Kept,
+    Memory,
+    Shape,
+    available,
+    give_back,
+    held_by,
+    kept_by,
+    largest,
+    memory_of,
+    resident,
+    width,
+)
 from train.objectives import objective_of
 from train.packing import best_fit, chosen_attention
 from train.prepare import Prepared, prepare
@@ -89,11 +102,13 @@ def estimate(
     replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
     ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
     with torch.random.fork_rng():
-        objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
-        loaded = load_to_train(arm, adapter_named(arm.adapter), objective, ready, str(model), bfloat16=bfloat16).train()
-        code = _beside_weights(loaded, before) if device == "cpu" else 0
-        training = _training(arm, ready, loaded, seed)
+        objective, adapter, bfloat16 = objective_of(arm), adapter_named(arm.adapter), computes_in_bfloat16(arm)
+        loaded = load_to_train(arm, adapter, objective, ready, str(model), bfloat16=bfloat16).train()
         rows = ready.train.rows
+        attention, _ = chosen_attention(arm.packing, loaded, rows, objective=objective, adapter=adapter)
+        passes = _passes(arm, loaded, rows, pad=ready.pad)
+        code = _beside_weights(loaded, before) if device == "cpu" else 0
+        training = replace(_training(arm, ready, loaded, seed), attention=attention, passes=passes)
         looked = _look(training, rows, free)
         shapes = list(_steps(training))
     shape = largest((shape for step in shapes for shape in step), looked.kept)
@@ -107,16 +122,15 @@ def estimate(
 
 
 def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
-    """What the loop would get, to be looked at."""
+    """What the loop would get beside attention and passes, to be looked at."""
     import torch
 
-    objective, adapter, bfloat16 = objective_of(arm), adapter_named(arm.adapter), computes_in_bfloat16(arm)
+    objective, bfloat16 = objective_of(arm), computes_in_bfloat16(arm)
 
     def start() -> Any:
         stored = getattr(torch, stored_dtype(ready.folder))
         return load_model(ready.folder, dtype=stored, architecture=objective.architecture)
 
-    attention, _ = chosen_attention(arm.packing, model, ready.train.rows, objective=objective, adapter=adapter)
     against = retention_terms(arm, model, load=start, general=ready.general.rows, seed=seed)
     if arm.checkpointing:
         recompute(model)
@@ -131,13 +145,20 @@ def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
         pad=ready.pad,
         against=against,
         bfloat16=bfloat16,
-        attention=attention,
     )
+
+
+def _passes(arm: Arm, model: Any, rows: Sequence[Any], *, pad: int) -> Passes:
+    """What its steps run within; nothing is compiled for a look."""
+    if arm.compile:
+        return Passes()
+    return fewer_passes(model, rows, objective=objective_of(arm), pad=pad, arm=arm)
 
 
 def _beside_weights(model: Any, before: int) -> int:
     """What the process took since then beside the model: code above all. Reads all weights, which may be mapped."""
     held = {value.untyped_storage().data_ptr(): value for value in (*model.parameters(), *model.buffers())}
+    give_back()  # what was tried out on the model
     for value in held.values():
         for piece in value.detach().reshape(-1).split(_PIECE):
             piece.sum()
@@ -151,16 +172,13 @@ class _Looked:
 
     model: Any
     kept: Kept
-    found: tuple[Pass, float] | None
+    found: tuple[Pass, Spread] | None
 
     def memory(self, shape: Shape, steps: Sequence[Sequence[Shape]]) -> Memory:
         """With these steps, the largest batch among them."""
         took = None
         if self.found is not None:
-            sizes = [
-                [Size(each.rows * each.length, each.rows * each.length**2, each.logits) for each in step[:_BATCHES]]
-                for step in steps
-            ]
+            sizes = [[Size(each.tokens, each.squares, each.logits) for each in step[:_BATCHES]] for step in steps]
             trained = [value.numel() for value in self.model.parameters() if value.requires_grad]
             took = room(self.found[0], sizes, trained, spread=self.found[1])
         return memory_of(self.model, self.kept, shape, took)
@@ -169,7 +187,7 @@ class _Looked:
 def _look(training: Training, rows: Sequence[Any], free: int) -> _Looked:
     """Two rows forward, and on the CPU three short batches forward and back, where gradients have room."""
     model = training.model
-    with computing(model, bfloat16=training.bfloat16):
+    with training.passes, computing(model, bfloat16=training.bfloat16):
         kept = kept_by(model, training.objective, rows, pad=training.pad)
     least = memory_of(model, kept, Shape(1, SHORT, SHORT))
     records = model.device.type == "cpu" and least.weights + least.gradients < free
@@ -184,7 +202,10 @@ def _steps(training: Training) -> Iterator[list[Shape]]:
             lengths = [len(row) for row in step]
             bins = best_fit(lengths, capacity=arm.batch_tokens or sum(lengths), rows=arm.batch_size)
             parts = [[step[at] for at in bin] for bin in bins]
-            yield [Shape(1, sum(map(len, part)), _logits(training, part)) for part in parts]
+            yield [
+                Shape(1, sum(map(len, part)), _logits(training, part), sum(len(row) ** 2 for row in part))
+                for part in parts
+            ]
             continue
         order = sorted(step, key=len)
         sizes = cut(
@@ -217,14 +238,15 @@ def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Me
             yield f"{text} (the same training, about {_gib(peak)})"
             return
     least = smaller[-1][1] if smaller else shape
-    half = replace(least, length=max(1, least.length // 2), logits=max(1, least.logits // 2))
+    half = replace(least, length=max(1, least.length // 2), logits=max(1, least.logits // 2), packed=least.packed // 4)
     if (peak := told(half)) <= free:
         length = half.length // len(getattr(rows[0], "sequences", (rows[0],)))
         batch = f"batch_tokens {length}" if training.attention else "batch_size 1"
         yield f"{batch} and max_length {length} (about {_gib(peak)})"
     if not arm.checkpointing:
+        passes = _passes(arm.model_copy(update={"checkpointing": True}), training.model, rows, pad=training.pad)
         recompute(training.model)
-        if (peak := told(least, _look(training, rows, free))) <= free:
+        if (peak := told(least, _look(replace(training, passes=passes), rows, free))) <= free:
             yield f"checkpointing: true and the smallest batch (about {_gib(peak)})"
     if arm.adapter == "full":
         saved = memory.gradients + memory.optimizer
@@ -240,8 +262,8 @@ def _smaller(training: Training, shape: Shape, rows: Sequence[Any]) -> Iterator[
         longest, tokens = max(len(row) for row in rows), shape.length
         while tokens > longest:
             tokens = max(longest, tokens // 2)
-            logits = max(1, shape.logits * tokens // shape.length)
-            yield f"batch_tokens {tokens}", replace(shape, length=tokens, logits=logits)
+            logits, packed = (max(1, count * tokens // shape.length) for count in (shape.logits, shape.packed))
+            yield f"batch_tokens {tokens}", replace(shape, length=tokens, logits=logits, packed=packed)
         return
     count = shape.rows
     while count > 1:

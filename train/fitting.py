@@ -124,7 +124,7 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
     findings = list(plan.ready.findings)
     model = plan.load(findings)
     before = fingerprint(model)
-    plan = asked(plan, model)
+    plan = asked(plan, model, findings)
     stream = plan.stream()
     facts = facts_of(plan, model, stream)
 

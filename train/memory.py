@@ -28,8 +28,10 @@ __all__ = [
     "Memory",
     "Shape",
     "available",
+    "forget_highest",
     "give_back",
     "held_by",
+    "highest_resident",
     "kept_by",
     "largest",
     "memory_of",
@@ -51,11 +53,23 @@ class Shape:
         rows: Rows.
         length: Tokens of the longest; the others are padded to it.
         logits: Tokens whose logits are computed.
+        packed: Of a packed batch, the squared lengths of its documents, summed; 0 where rows are padded.
     """
 
     rows: int
     length: int
     logits: int
+    packed: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """With padding."""
+        return self.rows * self.length
+
+    @property
+    def squares(self) -> int:
+        """Pairs of tokens that attend to each other."""
+        return self.packed or self.rows * self.length**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ class Kept:
 
     def activations(self, shape: Shape) -> float:
         """Of a batch, without what belongs to logits."""
-        return shape.rows * (self.per_token * shape.length + self.per_square * shape.length**2)
+        return self.per_token * shape.tokens + self.per_square * shape.squares
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +209,7 @@ def memory_of(model: Any, kept: Kept, shape: Shape, took: int | None = None) -> 
     # While the loss goes back its logits have a gradient beside what was kept of them.
     logits = int(shape.logits * (kept.per_logit + vocabulary * _BYTES))
     widest = max(_widths(model), default=size)
-    workspace = 3 * shape.rows * shape.length * widest * _BYTES
+    workspace = 3 * shape.tokens * widest * _BYTES
     # Gradients come as activations go; a GPU's allocator gives the room of the one to the other.
     first = int(head.numel() * _BYTES) if head.requires_grad else 0
     together = max(activations + max(logits, first), gradients)
@@ -256,6 +270,21 @@ def held_by(terms: Iterable[Any], model: Any) -> int:
 def resident() -> int:
     """Bytes of this process that lie in memory now; 0 where the system does not tell."""
     return _numbers("/proc/self/status").get("VmRSS", 0)
+
+
+def highest_resident() -> int:
+    """Most bytes of this process that lay in memory, since it began or since :func:`forget_highest`; 0 if unknown."""
+    return _numbers("/proc/self/status").get("VmHWM", 0)
+
+
+def forget_highest() -> bool:
+    """Begins anew with :func:`highest_resident`; False where the system does not let us (Linux does)."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write("5")
+    except OSError:
+        return False
+    return True
 
 
 def give_back() -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from train.adapters.interventions import shown_prompts
-from train.allocations import Pass, Recorded, Size, pass_of, recorded, spread_of
+from train.allocations import Pass, Recorded, Size, Spread, Taken, pass_of, recorded, spread_of
 from train.loop import computing
-from train.memory import give_back, resident, width
+from train.masking import Row
+from train.memory import forget_highest, give_back, highest_resident, resident, width
 from train.objectives import Drawing, Referring
 from train.packing import pack
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SHORT", "recorded_pass"]
 
-SHORT = 256  # tokens of a row that is recorded
+SHORT = 128  # tokens of a row that is recorded
 _SEVERAL, _ROWS = 512, 16  # tokens, and rows at most, of the batch whose room is looked at
 _SEED = 0  # of what is drawn in a pass: the same in each, so that the same general rows take part
 
 
-def recorded_pass(training: Training, rows: Sequence[Any]) -> tuple[Pass, float] | None:
+def recorded_pass(training: Training, rows: Sequence[Any]) -> tuple[Pass, Spread] | None:
     """How the blocks of a pass grow with the batch, and how they spread; None where that cannot be told.
 
     Args:
@@ -35,19 +36,23 @@ def recorded_pass(training: Training, rows: Sequence[Any]) -> tuple[Pass, float]
     model = training.model
     order = sorted(rows, key=width)
     short = [row for row in order if width(row) <= SHORT] or order[:1]
-    row, other = (_ready(training, found) for found in (short[len(short) // 2], short[-1]))
-    batches = [[row] * 2, [row] * 4, [other] * 2]  # a single row takes other ways here and there
-    if training.attention is not None:  # one behind the other: a row twice as long, for two would be two calls
-        row, other = (_end(found, SHORT) for found in (row, other))
-        batches = [[row], [_twice(row)], [other]]
+    row, other = (_end(_ready(training, found), SHORT) for found in (short[len(short) // 2], short[-1]))
+    packs = training.attention is not None
+    seen = [[each] * max(2, min(_SEVERAL // width(each), _ROWS)) for each in (row, other)]
     if width(other) == width(row):
+        del seen[1]
+    batches = [[row] * 2, [row] * 4, [other] * 2]  # a single row takes other ways here and there
+    if packs:  # one behind the other: a row twice as long, for two would be two calls
+        if width(other) == width(row):
+            other = _end(row, max(2, width(row) // 2))
+        batches = [[row], [_twice(row)], [other]]
+    if width(other) == width(row) or not other.trained_tokens:
         del batches[2]
-    several = [row] * max(2, min(_SEVERAL // width(row), _ROWS))
-    grown = _grown(training, several)
+    taken = _taken(training, seen)
     found = [_record(training, batch) for batch in batches]
     vocabulary = int(model.config.get_text_config().vocab_size)
     told = pass_of(found[0], found[1], found[2] if len(found) > 2 else None, vocabulary=vocabulary)
-    return None if told is None else (told, spread_of(told, _size(several), grown))
+    return None if told is None else (told, spread_of(told, taken))
 
 
 def _ready(training: Training, row: Any) -> Any:
@@ -64,8 +69,8 @@ def _ready(training: Training, row: Any) -> Any:
 
 def _end(row: Any, tokens: int) -> Any:
     """The last tokens of a row, where those are that are trained; the first of them has nothing before it."""
-    if len(row) <= tokens:
-        return row
+    if not isinstance(row, Row) or len(row) <= tokens:
+        return row  # pairs, and what an encoder sees, stay as they are
     trained = row.trained[-tokens:].copy()
     trained[0] = False
     weights = None if row.weights is None else row.weights[-tokens:] * trained
@@ -79,31 +84,46 @@ def _twice(row: Any) -> Any:
     return replace(row, ids=np.tile(row.ids, 2), trained=np.tile(row.trained, 2), weights=weights)
 
 
-def _size(rows: Sequence[Any]) -> Size:
-    longest = max(width(row) for row in rows)
-    return Size(len(rows) * longest, len(rows) * longest**2, sum(row.trained_tokens for row in rows))
+def _size(rows: Sequence[Any], *, packs: bool) -> Size:
+    lengths = [width(row) for row in rows]
+    if not packs:
+        lengths = [max(lengths)] * len(lengths)
+    return Size(sum(lengths), sum(length**2 for length in lengths), sum(row.trained_tokens for row in rows))
 
 
-def _grown(training: Training, rows: Sequence[Any]) -> int:
-    """Bytes by which the process is larger with a batch that went forward than it was before."""
-    forward, _ = _pass(training, rows)
-    forward()  # what is made once and kept, such as tables of angles
+def _taken(training: Training, batches: Sequence[Sequence[Any]]) -> Taken:
+    """What the process takes for batches one after the other; one of another size leaves holes that do not fit."""
+    packs = training.attention is not None
+    sizes = [_size(rows, packs=packs) for rows in batches]
     give_back()
     before = resident()
-    loss = forward()
-    grown = resident() - before
-    del loss
-    return grown
+    known = forget_highest()
+    ahead, most = [], 0
+    for rows in batches:
+        forward, backward = _pass(training, rows)
+        loss = forward()
+        ahead.append(resident())
+        backward(loss)
+        most = max(most, highest_resident() if known else max(ahead[-1], resident()))
+        del loss
+        for value in _trained(training):
+            value.grad = None
+    largest = max(sizes, key=lambda size: size.tokens)
+    return Taken(ahead[0] - before, sizes[0], most - before, largest)
+
+
+def _trained(training: Training) -> list[Any]:
+    return [value for value in training.model.parameters() if value.requires_grad]
 
 
 def _record(training: Training, rows: Sequence[Any]) -> Recorded:
     import torch
 
-    trained = [parameter for parameter in training.model.parameters() if parameter.requires_grad]
+    trained = _trained(training)
     with torch.no_grad():
         for parameter in trained:
             parameter.mul_(1)  # as after a step: what an adapter does when its weights have moved belongs to a pass
-    found = recorded(*_pass(training, rows), _size(rows))
+    found = recorded(*_pass(training, rows), _size(rows, packs=training.attention is not None))
     for parameter in trained:
         parameter.grad = None
     return found
@@ -118,7 +138,7 @@ def _pass(training: Training, rows: Sequence[Any]) -> tuple[Callable[[], Any], C
     batch = batch.to(model.device)
 
     def forward() -> Any:
-        with torch.random.fork_rng(), training.attention or contextlib.nullcontext():
+        with torch.random.fork_rng(), training.attention or contextlib.nullcontext(), training.passes:
             torch.manual_seed(_SEED)
             with computing(model, bfloat16=training.bfloat16), shown_prompts(model, batch):
                 loss = objective.loss(model, batch)
@@ -126,7 +146,7 @@ def _pass(training: Training, rows: Sequence[Any]) -> tuple[Callable[[], Any], C
             return sum(terms, start=loss.total), loss
 
     def backward(made: Any) -> None:
-        with torch.random.fork_rng(), training.attention or contextlib.nullcontext():
+        with torch.random.fork_rng(), training.attention or contextlib.nullcontext(), training.passes:
             torch.autograd.backward(made[0])
 
     return forward, backward

@@ -23,32 +23,41 @@ if TYPE_CHECKING:
 __all__ = ["asked", "looked_at", "training_of"]
 
 
-def asked(plan: Plan, model: Any) -> Plan:
-    """The plan with what the start model says of the data, where the objective or the arm wants to know that."""
+def asked(plan: Plan, model: Any, findings: list[Finding]) -> Plan:
+    """The plan with what the start model says of the data, where the objective or the arm wants to know that.
+
+    Args:
+        plan: What is trained.
+        model: At its start.
+        findings: Gets what is to be said of it.
+    """
     arm, objective, ready = plan.arm, plan.objective, plan.ready
     if not isinstance(objective, Referring) and arm.token_mask is None:
         return plan
     group, found = plan.group, None
     if group.rank == 0:  # asked of one process, so that all train the same rows
         found = _answered(plan, model)
-    train, validation = group.agree(found)
+    train, validation, told = group.agree(found)
+    findings.extend(told)
     own = replace(ready.train, rows=train), replace(ready.validation, rows=validation)
     return replace(plan, ready=replace(ready, train=own[0], validation=own[1]))
 
 
-def _answered(plan: Plan, model: Any) -> tuple[list[Any], list[Any]]:
-    """Training and validation rows with what the start model says of them."""
+def _answered(plan: Plan, model: Any) -> tuple[list[Any], list[Any], list[Finding]]:
+    """Training and validation rows with what the start model says of them, and what is to be said of that."""
     arm, objective, ready = plan.arm, plan.objective, plan.ready
     size, pad, train, validation = arm.batch_size, ready.pad, ready.train.rows, ready.validation.rows
+    told: list[Finding] = []
     model.eval()
     with computing(model, bfloat16=plan.bfloat16):
         if isinstance(objective, Referring):
             train, validation = (objective.refer(model, rows, batch_size=size, pad=pad) for rows in (train, validation))
         if arm.token_mask is not None:
             share, keep = arm.token_mask.quantile, ready.stop_tokens
-            train = without_surprises(model, train, share, keep=keep, batch_size=size, pad=pad)
+            masked = without_surprises(model, train, share, keep=keep, batch_size=size, pad=pad)
+            train, told = masked.rows, [masked.finding]
     model.train()
-    return train, validation
+    return train, validation, told
 
 
 def looked_at(plan: Plan, model: Any) -> list[Finding]:

@@ -10,7 +10,6 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from datakit.core.example import Example, Message, to_table
 from datakit.core.storage import read_json, write_table
 from train import Arm, TrainError, fit
 from train.backends import BACKENDS, BackendSettings, Outcome
@@ -42,20 +41,13 @@ def test_what_an_arm_may_say_of_its_backend(settings, message):
 
 
 @pytest.mark.parametrize("adapter", ["full", "lora"])
-def test_what_preference_data_gives_is_measured_against_the_start_model(adapter, model_folder, tmp_path):
+def test_what_preference_data_gives_is_measured_against_the_start_model(adapter, model_folder, table, tmp_path):
     rows = [
-        Example(
-            id=f"row{number}",
-            group=f"row{number}",
-            source="t",
-            origin=f"t:{number}",
-            messages=(Message("user", "which?"), Message("assistant", f"this {number}")),
-            rejected=(Message("assistant", f"that {number}"),),
-        )
+        {"turns": [("user", "which?"), ("assistant", f"this {number}")], "worse": f"that {number}"}
         for number in range(4)
     ]
     for split in ("train", "validation"):
-        write_table(tmp_path / "data" / f"{split}-00000.parquet", to_table(rows))
+        write_table(tmp_path / "data" / f"{split}-00000.parquet", table(*rows))
     arm = Arm(objective="dpo", adapter=adapter, backend={"mock": {"size": 1e-4}}, **SHORT)
     result = fit(arm, model=model_folder, data=tmp_path / "data", output=tmp_path / "out")
     assert result.validation_loss == pytest.approx(0.6931, abs=0.01)

@@ -13,6 +13,7 @@ from datakit.core.errors import StorageError
 from datakit.core.storage import read_json, write_table
 from train import Arm, Checked, Diverged, Finished, OutOfMemory, Preflight, Started, TrainError, fit, marked
 from train.objectives import Loss
+from train.retention.settings import TokenMask
 
 FULL = Arm(adapter="full", learning_rate=1e-2, steps=4, batch_size=4)
 LORA = Arm(rank=2, learning_rate=1e-2, steps=4, batch_size=4, dropout=0.2)
@@ -322,3 +323,19 @@ def test_two_processes_do_not_train_into_one_output(model_folder, dataset, tmp_p
             fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out")
         assert log.read_text() == "another\n"
     assert fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out").steps == 1
+
+
+def test_a_token_mask_that_changes_nothing_is_told_and_kept(model_folder, dataset, tmp_path):
+    """Rows that are all alike have no least likely tenth."""
+    arm, events = FULL.model_copy(update={"token_mask": TokenMask(quantile=0.9), "batch_size": 1}), []
+    fit(arm, model=model_folder, data=dataset([("say", "no")] * 6), output=tmp_path / "out", progress=events.append)
+    told = [event for event in events if isinstance(event, Checked) and event.check == "token_mask"]
+    assert [event.passed for event in told] == [False]
+    assert "leaves out none of 24 trained tokens (6 end an answer and always stay)" in told[0].text
+    written = read_json(tmp_path / "out" / "train.json")["checks"]
+    assert {"check": "token_mask", "passed": False, "text": told[0].text} in written
+    assert json.dumps(told[0].text) in (tmp_path / "out" / "log.jsonl").read_text()
+    fit(arm, model=model_folder, data=dataset(), output=tmp_path / "out", progress=events.append)
+    last = [event for event in events if isinstance(event, Checked) and event.check == "token_mask"][-1]
+    assert last.passed
+    assert "are left out" in last.text

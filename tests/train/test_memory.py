@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from datakit.core.example import Example, Message, to_table
 from datakit.core.storage import write_table
 from train import Arm, estimate
 from train.adapters import adapter_named
 from train.masking import Row
-from train.memory import Kept, Shape, _saved, kept_by, largest, memory_of
+from train.memory import (
+    Kept,
+    Shape,
+    _saved,
+    forget_highest,
+    highest_resident,
+    kept_by,
+    largest,
+    memory_of,
+    resident,
+)
 from train.objectives.sft import Sft
+from train.recording import recorded_pass
 
 
 def row(length, answer):
@@ -102,6 +113,22 @@ def test_an_arm_that_fits_and_one_that_does_not(packing, model_folder, dataset, 
     assert re.fullmatch(r"a smaller model, or a machine with 0\.0 GiB more", hopeless.advice[-1])
 
 
+def test_checkpointing_is_tried_with_the_passes_that_go_with_it(model_folder, dataset, monkeypatch):
+    arm, data = Arm(adapter="full", steps=1, batch_size=1, packing=False), dataset([("q" * 30, "a" * 9)] * 4)
+    memory = estimate(arm, model=model_folder, data=data).memory
+    seen = []
+
+    def look(training, rows):
+        seen.append(len(training.passes.parts))
+        return recorded_pass(training, rows)
+
+    monkeypatch.setattr("train.estimating.recorded_pass", look)
+    monkeypatch.setattr("train.estimating.available", lambda device: memory.weights + memory.gradients + 1)
+    tight = estimate(arm, model=model_folder, data=data)
+    assert seen == [2, 1], "the last network is whole where it is computed twice"
+    assert tight.advice[-1].startswith("a smaller model")
+
+
 def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
     data = dataset([("q" * size, "a" * 9) for size in (5, 20, 40, 60)] * 4)
     peaks = [
@@ -111,26 +138,47 @@ def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
     assert peaks == sorted(peaks, reverse=True)
 
 
+def test_an_estimate_looks_at_the_passes_that_train(model_folder, dataset, monkeypatch):
+    seen = []
+
+    def look(training, rows):
+        seen.append([type(part).__name__ for part in training.passes.parts])
+
+    monkeypatch.setattr("train.estimating.recorded_pass", look)
+    arm = Arm(adapter="full", steps=1, batch_size=2)
+    estimate(arm, model=model_folder, data=dataset())
+    assert seen == [["FusedPasses", "LastNetwork"]]
+    estimate(arm.model_copy(update={"compile": True}), model=model_folder, data=dataset())
+    assert seen[1] == [], "nothing is compiled for a look"
+
+
+def test_documents_of_a_packed_batch_attend_to_themselves():
+    kept = Kept(10.0, 1.0, 0.0)
+    assert Shape(3, 10, 0).squares == 300
+    assert Shape(1, 30, 0, packed=300).squares == 300
+    assert kept.activations(Shape(1, 30, 0, packed=300)) == kept.activations(Shape(3, 10, 0)) == 600
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells")
+def test_the_highest_resident_size_begins_anew():
+    block = bytearray(64 << 20)
+    block[:: 1 << 12] = b"1" * (len(block) >> 12)
+    del block
+    assert highest_resident() >= resident() + (32 << 20)
+    assert forget_highest()
+    assert highest_resident() < resident() + (16 << 20)
+
+
 def test_own_texts_are_made_before_they_are_measured(model_folder, dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("DATAKIT_CACHE", str(tmp_path / "cache"))
     arm = Arm(adapter="full", steps=1, replay={"from": "self", "share": 0.5, "rows": 2})
     assert estimate(arm, model=model_folder, data=dataset()).fits
 
 
-def test_pairs_are_measured_and_by_what_they_take_side_by_side(model_folder, tmp_path):
+def test_pairs_are_measured_and_by_what_they_take_side_by_side(model_folder, table, tmp_path):
     def file(name, answers):
-        rows = [
-            Example(
-                id=f"row{number}",
-                group=f"row{number}",
-                source="t",
-                origin=f"t:{number}",
-                messages=(Message("user", "q" * 9), Message("assistant", chosen)),
-                rejected=(Message("assistant", worse),),
-            )
-            for number, (chosen, worse) in enumerate(answers)
-        ]
-        write_table(tmp_path / name, to_table(rows))
+        rows = [{"turns": [("user", "q" * 9), ("assistant", chosen)], "worse": worse} for chosen, worse in answers]
+        write_table(tmp_path / name, table(*rows))
         return tmp_path / name
 
     near = [("a" * (60 - number), "b" * (60 + number)) for number in range(1, 9)]  # all of one length together

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from datakit.core.example import Example, Message, to_table
 from datakit.core.storage import read_json, write_table
 from train import Arm, Diverged, TrainError, fit
 
@@ -50,21 +49,17 @@ def test_sft_has_the_loss_curve_of_our_own_loop(adapter, model_folder, dataset, 
 
 
 @pytest.fixture
-def preferences(tmp_path):
+def preferences(table, tmp_path):
     folder = tmp_path / "preferences"
     for split, numbers in (("train", range(8)), ("validation", range(8, 11))):
         rows = [
-            Example(
-                id=f"row{number}",
-                group=f"row{number}",
-                source="t",
-                origin=f"t:{number}",
-                messages=(Message("user", f"number {number}?"), Message("assistant", f"it is {number}")),
-                rejected=(Message("assistant", f"no {'idea' * (number % 3 + 1)}"),),
-            )
+            {
+                "turns": [("user", f"number {number}?"), ("assistant", f"it is {number}")],
+                "worse": f"no {'idea' * (number % 3 + 1)}",
+            }
             for number in numbers
         ]
-        write_table(folder / f"{split}-00000.parquet", to_table(rows))
+        write_table(folder / f"{split}-00000.parquet", table(*rows))
     return folder
 
 

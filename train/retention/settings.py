@@ -64,7 +64,7 @@ class TokenMask(BaseModel):
     """Tokens that surprise the start model most are not trained.
 
     Attributes:
-        quantile: Share of the trained tokens that stay; the least likely rest is left out.
+        quantile: Share that stays of the trained tokens that do not end an answer; the least likely rest is left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -196,23 +196,68 @@ def test_surprise_is_the_models_own_loss_of_every_token(model, rows):
 
 def test_the_least_likely_tokens_are_left_out_and_the_end_stays(model, rows, tokenizer):
     model.eval()
+    end = tokenizer.eos_token_id
     before = np.concatenate(surprise(model, rows, batch_size=8, pad=0))
-    kept = without_surprises(model, rows, 0.5, keep=[tokenizer.eos_token_id], batch_size=4, pad=0)
-    most = np.quantile(before, 0.5)
-    for row, values in zip(kept, surprise(model, kept, batch_size=8, pad=0), strict=True):
-        ids = row.ids[row.trained]
-        assert ((values <= most + 1e-5) | (ids == tokenizer.eos_token_id)).all()
+    ids = np.concatenate([row.ids[row.trained] for row in rows])
+    masked = without_surprises(model, rows, 0.5, keep=[end], batch_size=4, pad=0)
+    most = np.quantile(before[ids != end], 0.5)
+    for row, values in zip(masked.rows, surprise(model, masked.rows, batch_size=8, pad=0), strict=True):
+        assert ((values <= most + 1e-5) | (row.ids[row.trained] == end)).all()
         assert row.trained[-1]
-    share = sum(row.trained_tokens for row in kept) / len(before)
-    assert 0.5 <= share < 0.7
-    assert [row.ids.tolist() for row in kept] == [row.ids.tolist() for row in rows]
+    stays, others = sum(row.trained_tokens for row in masked.rows) - len(rows), int((ids != end).sum())
+    assert stays == sum(before[ids != end] <= most)
+    assert abs(stays - others / 2) <= 1
+    assert [row.ids.tolist() for row in masked.rows] == [row.ids.tolist() for row in rows]
+    assert masked.finding.passed
+    assert f"{others - stays:,} of {len(ids):,} trained tokens ({len(rows):,} end" in masked.finding.text
+
+
+def test_ends_are_not_counted_among_what_may_be_left_out(model, tokenizer):
+    """Two short answers, whose ends are the least likely tenth: a tenth of the others is left out all the same."""
+    prompts = [tokenize(word, tokenizer) for word in ("one", "two", "three", "four", "five", "six", "seven")]
+    logits = [model.eval()(torch.tensor([prompt])).logits[0, -1] for prompt in prompts]
+    order = torch.stack(logits).mean(0).argsort().tolist()
+    rows = []
+    for at, prompt in enumerate(prompts):
+        ids = np.array([*prompt, order[-1 - at % 2], order[0]], dtype=np.int32)
+        rows.append(Row(str(at), ids, np.arange(len(ids)) >= len(prompt)))
+    each = np.stack(surprise(model, rows, batch_size=8, pad=0))
+    assert np.quantile(each, 0.9) > each[:, 0].max()
+    masked = without_surprises(model, rows, 0.9, keep=[order[0]], batch_size=4, pad=0)
+    lost = [at for at, row in enumerate(masked.rows) if row.trained_tokens == 1]
+    assert lost == [each[:, 0].argmax()]
+    assert all(row.trained[-1] for row in masked.rows)
+    assert masked.finding.passed
+    assert masked.finding.text.endswith("left out; 1 rows have no other left")
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([[5]] * 4, "more than 10% of the other 4 are equally the least likely"),
+        ([[]] * 4, "no others are there"),
+        ([[], [5], [], []], "only one other is there"),
+    ],
+)
+def test_a_mask_that_leaves_nothing_out_says_so(answers, why, model, tokenizer):
+    prompt, end = tokenize("say", tokenizer), tokenizer.eos_token_id
+    rows = []
+    for answer in answers:
+        ids = np.array([*prompt, *answer, end], dtype=np.int32)
+        rows.append(Row("a", ids, np.arange(len(ids)) >= len(prompt)))
+    masked = without_surprises(model.eval(), rows, 0.9, keep=[end], batch_size=1, pad=0)
+    assert [row.trained.tolist() for row in masked.rows] == [row.trained.tolist() for row in rows]
+    assert not masked.finding.passed
+    total = sum(row.trained_tokens for row in rows)
+    assert f"leaves out none of {total} trained tokens (4 end an answer" in masked.finding.text
+    assert why in masked.finding.text
 
 
 def test_a_row_with_nothing_left_is_left_out_and_weights_follow(model):
     ids = np.array([1, 7, 9, 200], dtype=np.int32)
     trained = np.array([False, True, True, True])
     rows = [Row("a", ids, trained, weights=trained.astype(np.float32) / 2), Row("b", ids[::-1].copy(), trained)]
-    kept = without_surprises(model.eval(), rows, 0.4, keep=[], batch_size=2, pad=0)
+    kept = without_surprises(model.eval(), rows, 0.4, keep=[], batch_size=2, pad=0).rows
     assert sum(row.trained_tokens for row in kept) <= 3
     for row in kept:
         if row.weights is not None:
@@ -229,7 +274,7 @@ def test_masked_tokens_are_not_learnt_and_others_are(model, tokenizer):
         for at, token in enumerate([likely, unlikely])
     ]
     before = np.concatenate(surprise(model, rows, batch_size=2, pad=0))
-    masked = without_surprises(model, rows, 0.5, keep=[], batch_size=2, pad=0)
+    masked = without_surprises(model, rows, 0.5, keep=[], batch_size=2, pad=0).rows
     for chosen, learnt in ((rows, True), (masked, False)):
         tuned = train(copy.deepcopy(model), chosen, Arm(**FULL), steps=10).eval()
         after = np.concatenate(surprise(tuned, rows, batch_size=2, pad=0))
