@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datakit.core.storage import storage_errors, write_text
 
@@ -33,7 +33,7 @@ def write_tokenized(folder: Path, splits: dict[str, Iterable[Row]]) -> None:
         place = folder / split
         place.mkdir(parents=True)
         _write(place / _FILE, rows)
-        state = {"_data_files": [{"filename": _FILE}], "_fingerprint": "datakit", "_split": split}
+        state: dict[str, Any] = {"_data_files": [{"filename": _FILE}], "_fingerprint": "datakit", "_split": split}
         state |= {"_format_columns": None, "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False}
         write_text(place / "state.json", json.dumps(state))
         write_text(place / "dataset_info.json", "{}")
