@@ -88,10 +88,12 @@ def _rows(log: EvalLog, task: str) -> dict[str, _Item]:
     settings = log.header.settings.get("tasks", {}).get(task, {})
     if log.header.settings.get("private") is True and settings.get("private", True):
         return {}
-    table: pa.Table = log.primary()
+    import pyarrow.compute as pc
+
+    table: pa.Table = log.items.filter(pc.field("is_primary") & (pc.field("task") == task))
     found: dict[str, _Item] = {}
-    columns = (table.column(name).to_pylist() for name in ("task", "item_id", "target", "answer", "score"))
-    for name, item, target, answer, score in zip(*columns, strict=True):
-        if name == task and target is not None:
+    columns = (table.column(name).to_pylist() for name in ("item_id", "target", "answer", "score"))
+    for item, target, answer, score in zip(*columns, strict=True):
+        if target is not None:
             found[item] = (" ".join(target.split()), " ".join((answer or "").split()), score)
     return found

@@ -35,6 +35,7 @@ class Curve:
         unit: What the points are numbered by.
         points: Rising.
         choice: The best one under a budget, where one was asked for.
+        notes: What the points leave out, and why.
     """
 
     arm: str
@@ -42,6 +43,7 @@ class Curve:
     unit: Literal["step", "examples", "percent"]
     points: tuple[CurvePoint, ...]
     choice: Choice | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ def curve_facts(curve: Curve) -> dict[str, Any]:
         "points": [{"at": point.at, **_comparison(point.comparison)} for point in curve.points],
         "first_regressed": curve.first_regressed(),
         "choice": None if curve.choice is None else _choice(curve.choice),
+        "notes": list(curve.notes),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def _plain(text: str | None) -> str:
     return (text or "").strip().strip("\"'.").casefold()
 
 
-def _status(recorded: str | None, answer: str | None, labels: Collection[str], own: Collection[str]) -> str:
-    if _plain(answer) in labels and _plain(answer) not in own:
+def _status(recorded: str | None, answer: str | None, foreign: Collection[str]) -> str:
+    if foreign and _plain(answer) in foreign:
         return "format"
     return "wrong" if recorded in (None, "ok") else recorded
 
 
-def _task_flips(pair: TaskPair, labels: Collection[str]) -> Iterable[dict[str, Any]]:
+def _task_flips(pair: TaskPair, labels: Set[str]) -> Iterable[dict[str, Any]]:
     import numpy as np
 
     old, new = (
@@ -47,9 +47,11 @@ def _task_flips(pair: TaskPair, labels: Collection[str]) -> Iterable[dict[str, A
     positions = np.flatnonzero(np.abs(new - old) >= HALF)
     if not positions.size:
         return
-    own = {_plain(target) for target in pair.before.column("target").to_pylist()}
     columns = ["item_id", "prompt", "target", "answer", "status", "score"]
     before, after = (table.select(columns).take(positions).to_pylist() for table in (pair.before, pair.after))
+    foreign = labels & {_plain(row["answer"]) for row in (*before, *after)}  # seldom any, and then few
+    if foreign:
+        foreign -= {_plain(target) for target in pair.before.column("target").to_pylist()}
     for first, second in zip(before, after, strict=True):
         lost = (second["score"] < first["score"]) == pair.info.higher_is_better
         failed = second if lost else first
@@ -57,7 +59,7 @@ def _task_flips(pair: TaskPair, labels: Collection[str]) -> Iterable[dict[str, A
             "task": pair.task,
             "item_id": first["item_id"],
             "direction": "lost" if lost else "gained",
-            "status": _status(failed["status"], failed["answer"], labels, own),
+            "status": _status(failed["status"], failed["answer"], foreign),
             "prompt": first["prompt"],
             "target": first["target"],
             "before": first["answer"],

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from datakit.core.adapters import is_adapter
 from datakit.core.errors import DatakitError
 from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked, read_json, write_json, write_text
-from datakit.experiment.arms import Cell
+from datakit.experiment.arms import Cell, cells
 from datakit.experiment.evaluation import evaluate_model, suites
 from datakit.experiment.events import Listener, silent
 from datakit.experiment.layout import Layout
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.log import EvalLog
 
-__all__ = ["Curves", "checkpoint_curves", "write_curves"]
+__all__ = ["Curves", "checkpoint_curves", "curve_of", "stated_alpha", "write_curves"]
 
 _FORMAT = 1
 
@@ -90,6 +90,52 @@ def checkpoint_curves(
         return write_curves(curves, output or layout.root, "curve", title=recipe.name, command=command)
 
 
+def curve_of(
+    recipe: Recipe,
+    cell: Cell,
+    unit: Literal["step", "examples", "percent"],
+    logs: Mapping[int, tuple[EvalLog, EvalLog]],
+    places: Sequence[Layout],
+    *,
+    alpha: float,
+    budget: float | None = None,
+) -> Curve:
+    """The curve of an arm, over the items that the reports of these runs are over.
+
+    Args:
+        recipe: What was run.
+        cell: Arm and seed.
+        unit: What the points are numbered by.
+        logs: Point to the logs of the base and of the model there; the same base everywhere where there is a budget.
+        places: The runs that the models come from. Where the suite decided something in a training of one of their
+            cells, the items that it may have looked at are left out of every point.
+        alpha: 1 - confidence.
+        budget: Largest mean loss on the general tasks under which the best point is chosen. It is chosen on items
+            that may be chosen on, and those are whole.
+    """
+    from evalkit.choice import choose_under
+    from evalkit.compare import compare
+    from evalkit.curve import Curve, CurvePoint
+    from evalkit.report.chosen import cells_asked, without_asked
+
+    names = [one.name for one in cells(recipe)] + [cell.name]
+    asked = sorted({name for place in places for name in cells_asked(place.root, names)})
+    shown = {at: without_asked(pair, asked) for at, pair in logs.items()}
+    points = tuple(CurvePoint(at, compare(*pair, alpha=alpha)) for at, pair in shown.items())
+    first = next(iter(logs))
+    notes = tuple(note for note in shown[first][0].header.notes if note not in logs[first][0].header.notes)
+    choice = None
+    if budget is not None and any(info.kind == "general" for info in logs[first][0].header.tasks.values()):
+        after = {at: pair[1] for at, pair in logs.items()}
+        choice = choose_under(logs[first][0], after, budget, alpha=alpha)
+    return Curve(cell.arm, cell.seed, unit, points, choice, notes)
+
+
+def stated_alpha(recipe: Recipe, layout: Layout) -> float:
+    """1 - confidence, as the suite of the general tasks states it."""
+    return next((suite.alpha for suite in suites(recipe, layout) if suite.name != "task"), 0.05)
+
+
 def write_curves(curves: Sequence[Curve], folder: Path, stem: str, *, title: str, command: str) -> Curves:
     """Writes the page and its figures."""
     from evalkit.curve import curve_facts
@@ -117,17 +163,10 @@ def _curve(
     budget: float,
     listen: Listener,
 ) -> Curve:
-    from evalkit.choice import choose_under
-    from evalkit.compare import compare
-    from evalkit.curve import Curve, CurvePoint
-
     logs = {step: _log(recipe, cell, step, folder, base, layout, listen) for step, folder in states}
     before = _combined(layout.curve("base"))
-    alpha = next((suite.alpha for suite in suites(recipe, layout) if suite.name != "task"), 0.05)
-    points = tuple(CurvePoint(step, compare(before, log, alpha=alpha)) for step, log in logs.items())
-    general = bool(points[0].comparison.general)
-    choice = choose_under(before, logs, budget, alpha=alpha) if general else None
-    return Curve(cell.arm, cell.seed, "step", points, choice)
+    alpha, pairs = stated_alpha(recipe, layout), {step: (before, log) for step, log in logs.items()}
+    return curve_of(recipe, cell, "step", pairs, [layout], alpha=alpha, budget=budget)
 
 
 def _log(

@@ -14,7 +14,7 @@ from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked
 from datakit.experiment.arms import Cell
-from datakit.experiment.curve import Curves, write_curves
+from datakit.experiment.curve import Curves, curve_of, stated_alpha, write_curves
 from datakit.experiment.evaluation import evaluate_model, suites
 from datakit.experiment.events import Listener, silent
 from datakit.experiment.layout import Layout
@@ -131,17 +131,10 @@ def _curve(
     budget: float,
     listen: Listener,
 ) -> Curve:
-    from evalkit.choice import choose_under
-    from evalkit.compare import compare
-    from evalkit.curve import Curve, CurvePoint
-
     logs = {value: _log(recipe, cell, value, base, layout, listen) for value in per_cent}
     before = _combined(_place(layout, "base"))
-    alpha = next((suite.alpha for suite in suites(recipe, layout) if suite.name != "task"), 0.05)
-    points = tuple(CurvePoint(value, compare(before, log, alpha=alpha)) for value, log in logs.items())
-    general = bool(points[0].comparison.general)
-    choice = choose_under(before, logs, budget, alpha=alpha) if general else None
-    return Curve(cell.arm, cell.seed, "percent", points, choice)
+    alpha, pairs = stated_alpha(recipe, layout), {value: (before, log) for value, log in logs.items()}
+    return curve_of(recipe, cell, "percent", pairs, [layout], alpha=alpha, budget=budget)
 
 
 def _log(recipe: Recipe, cell: Cell, value: int, base: Session, layout: Layout, listen: Listener) -> EvalLog:

@@ -22,6 +22,7 @@ from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import resolve_model
 from datakit.experiment.needs import Need, check_needs, needs
+from datakit.experiment.outside import check_outside
 from datakit.experiment.recipe import Recipe
 from datakit.experiment.stages import stage_parts
 from datakit.experiment.suite_items import suite_items, wanted_suite
@@ -250,6 +251,7 @@ def check(recipe: Recipe, *, listen: Listener = silent) -> Plan:
     own_package("train")
     own_package("evalkit")
     check_needs(recipe)
+    check_outside(recipe)
     with local_first(recipe.hub):
         return _check(recipe, listen)
 

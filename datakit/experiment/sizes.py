@@ -11,8 +11,8 @@ from datakit.core.hashing import tree_digest
 from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.experiment.arms import cell_keys, cells, train_cell
-from datakit.experiment.curve import Curves, write_curves
-from datakit.experiment.evaluation import evaluate_cells, suites
+from datakit.experiment.curve import Curves, curve_of, stated_alpha, write_curves
+from datakit.experiment.evaluation import evaluate_cells
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.needs import check_needs
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datakit.experiment.arms import Cell
+    from evalkit.curve import Curve
+    from evalkit.log import EvalLog
 
 __all__ = ["example_curves"]
 
@@ -127,14 +129,13 @@ def _strata(recipe: Recipe, table: pa.Table) -> list[Any] | None:
         return None
 
 
-def _curve(recipe: Recipe, cell: Cell, places: dict[int, Layout]) -> Any:
-    from evalkit.compare import combine_logs, compare
-    from evalkit.curve import Curve, CurvePoint
+def _curve(recipe: Recipe, cell: Cell, places: dict[int, Layout]) -> Curve:
+    from evalkit.compare import combine_logs
     from evalkit.report.run import read_logs
 
-    points = []
-    for size, place in places.items():
-        alpha = next((suite.alpha for suite in suites(recipe, place) if suite.name != "task"), 0.05)
-        before, after = (combine_logs(read_logs(place.evaluation(name))) for name in ("base", cell.name))
-        points.append(CurvePoint(size, compare(before, after, alpha=alpha)))
-    return Curve(cell.arm, cell.seed, "examples", tuple(points))
+    def log(place: Layout, name: str) -> EvalLog:
+        return combine_logs(read_logs(place.evaluation(name)))
+
+    logs = {size: (log(place, "base"), log(place, cell.name)) for size, place in places.items()}
+    alpha = stated_alpha(recipe, next(iter(places.values())))
+    return curve_of(recipe, cell, "examples", logs, list(places.values()), alpha=alpha)

@@ -58,7 +58,7 @@ def _head(curves: Sequence[Curve], title: str, heading: str) -> str:
     told = "".join(
         f"<li><strong>{escape(curve_name(curve, curves))}</strong> {escape(_minus(' '.join(sentences)))}</li>"
         for curve in curves
-        if (sentences := [text for text in (first_sentence(curve), best_sentence(curve)) if text])
+        if (sentences := [text for text in (first_sentence(curve), best_sentence(curve), *curve.notes) if text])
     )
     return (
         f'<header><p class="crumb">{escape(title)}</p><h1>{heading}</h1><ul class="told">{told}</ul></header><main>\n'

@@ -90,6 +90,8 @@ def curve_table(curve: Curve, name: str, *, width: int = WIDTH) -> list[str]:
     for text, title in ((first_sentence(curve), "FIRST"), (best_sentence(curve), "BEST")):
         if text:
             result += folded(title, text.rstrip("."), width)
+    for note in curve.notes:
+        result += folded("NOTE", note.rstrip("."), width)
     return result
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evalkit.report.model import ArmResult, Report
 
 __all__ = ["Flip", "examples", "flips"]
+
+_COLUMNS = ("task", "item_id", "direction", "status", "prompt", "target", "before", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,19 @@ class Flip:
 
 def flips(report: Report, arm: ArmResult) -> list[Flip]:
     """All flipped items of an arm. Where a source is private, the user's own task keeps ids and directions only."""
-    own = {row.task for row in arm.comparison.gains}
-    texts = ("prompt", "target", "before", "after")
-    result = []
-    row: dict[str, Any]
-    for row in arm.comparison.flips.to_pylist():
-        hidden = report.private and row["task"] in own
-        shown = {name: None if hidden else row[name] for name in texts}
-        result.append(
-            Flip(
-                arm=report.label(arm),
-                task=row["task"],
-                item_id="" if hidden else row["item_id"],
-                direction=row["direction"],
-                status=row["status"],
-                **shown,
-            )
-        )
-    return result
+    own = {row.task for row in arm.comparison.gains} if report.private else set()
+    label = report.label(arm)
+    columns = (arm.comparison.flips.column(name).to_pylist() for name in _COLUMNS)
+    return [
+        Flip(label, task, "", direction, status, None, None, None, None)
+        if task in own
+        else Flip(label, task, item, direction, status, *texts)
+        for task, item, direction, status, *texts in zip(*columns, strict=True)
+    ]
+
+
+def _clarity(flip: Flip) -> tuple[bool, int, str]:
+    return not (flip.before and flip.after), len(flip.prompt or ""), flip.item_id
 
 
 def examples(report: Report, count: int = 3) -> list[Flip]:
@@ -73,8 +71,7 @@ def examples(report: Report, count: int = 3) -> list[Flip]:
             if flip.direction == "lost" and flip.task in general:
                 lost.setdefault(flip.task, []).append(flip)
         for task, own in lost.items():
-            own.sort(key=lambda flip: (not (flip.before and flip.after), len(flip.prompt or ""), flip.item_id))
-            candidates.append((general[task], task, own))
+            candidates.append((general[task], task, heapq.nsmallest(count, own, key=_clarity)))
     candidates.sort(key=lambda entry: (entry[0], entry[1]))
     chosen: list[Flip] = []
     seen: set[str] = set()

@@ -21,6 +21,8 @@ __all__ = ["BUDGET", "Payload", "payload"]
 BUDGET = 2_400_000  # bytes of the items in the page, which stays under 3 MB, and of each file beside it
 MAX_FILES = 20
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 PROMPT, ANSWER = 1_200, 500  # characters; the middle of a prompt and the end of an answer are left out
 
 
@@ -68,7 +70,7 @@ class _Part:
 
 
 def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode("utf-8", "replace").decode()

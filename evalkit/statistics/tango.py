@@ -59,7 +59,8 @@ def tango(lost: ArrayLike, gained: ArrayLike, n: ArrayLike, *, alpha: float = 0.
         np.asarray(lost, np.float64), np.asarray(gained, np.float64), np.asarray(n, np.float64)
     )
     z = float(ndtri(1 - alpha / 2))
-    return -_upper(y, x, size, z), _upper(x, y, size, z)
+    ends = _upper(np.stack([y, x]), np.stack([x, y]), np.stack([size, size]), z)
+    return -ends[0], ends[1]
 
 
 def coverage(n: int, discordance: float, difference: float, *, alpha: float = 0.05) -> float:

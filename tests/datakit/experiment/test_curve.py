@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 from datakit.core.errors import DatakitError, StepError, UsageError
-from datakit.experiment.curve import checkpoint_curves
+from datakit.core.storage import write_json
+from datakit.experiment.arms import Cell
+from datakit.experiment.curve import checkpoint_curves, curve_of, write_curves
 from datakit.experiment.layout import Layout
+from datakit.experiment.recipe import read_recipe
 from datakit.experiment.recover import recover
 from datakit.experiment.run import run
 from datakit.experiment.sizes import example_curves
 from datakit.pocket import write_task
+from evalkit.log import ITEMS, EvalLog, LogHeader, TaskInfo
+from evalkit.report.curve_words import curve_table
 
 RECIPE = """\
 format: 1
@@ -92,3 +97,41 @@ def test_numbers_of_examples(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace("steps: 1}", "steps: 2}"))
     example_curves(recipe, [10], output=out, arm="plain")
     assert cells["10"].stat().st_mtime_ns > before
+
+
+def _log(model: str, wrong: int) -> EvalLog:
+    """A general task and the user's own, 200 items each; every so many answers of the general one are wrong."""
+    import pyarrow as pa
+
+    tasks = {"facts": TaskInfo(), "task": TaskInfo(kind="gain")}
+    rows = []
+    for name in tasks:
+        for number in range(200):
+            known = {"task": name, "item_id": f"{number:03}", "doc_hash": f"{name} {number}", "prompt_hash": "p"}
+            known |= {"target_hash": "t", "metric": "acc", "filter": "none", "is_primary": True, "status": "ok"}
+            rows.append(dict.fromkeys(ITEMS.names) | known | {"score": float(number % wrong > 0), "seed": 0})
+    return EvalLog(LogHeader("pocket", model, tasks=tasks), pa.Table.from_pylist(rows, schema=ITEMS))
+
+
+@pytest.mark.parametrize("unit", ["step", "examples", "percent"])
+def test_items_that_decided_in_a_training_leave_the_curves_of_all_arms(recipe: Path, tmp_path: Path, unit) -> None:
+    """As they leave the report; what a budget chooses is chosen on items that may be chosen on all the same."""
+    made, place = read_recipe(recipe), Layout(tmp_path / "out")
+    logs = {at: (_log("base", 9), _log("tuned", at)) for at in (5, 7)}
+    whole = curve_of(made, Cell("plain", 1), unit, logs, [place], alpha=0.05, budget=0.5)
+    assert [point.comparison.row("facts").n for point in whole.points] == [200, 200]
+    assert not whole.notes
+    watch = {"every": 2, "items": 40, "stop": {"forgetting": 0.05}, "keep": "last"}
+    write_json(place.model("full-1") / "train.json", {"arm": {"watch": watch}})
+    curve = curve_of(made, Cell("plain", 1), unit, logs, [place], alpha=0.05, budget=0.5)
+    (left,) = {point.comparison.row("facts").n for point in curve.points}
+    assert left == whole.choice.comparison.row("facts").n < 160
+    assert [point.comparison.row("task").n for point in curve.points] == [200, 200], "the user's task is whole"
+    assert curve.choice == whole.choice
+    (note,) = curve.notes
+    assert note.startswith(f"Of the general tasks {200 - left} of 200 items are left out of every arm")
+    assert "'full-1'" in note
+    assert "NOTE      Of the general tasks" in "\n".join(curve_table(curve, "plain"))
+    written = write_curves([curve], tmp_path, "curve", title="x", command="y")
+    assert json.loads(written.data.read_text())["curves"][0]["notes"] == [note]
+    assert "items are left out of every arm" in written.page.read_text()

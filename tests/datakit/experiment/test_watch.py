@@ -9,6 +9,8 @@ import pytest
 
 from datakit.core.errors import DatakitError
 from datakit.core.storage import read_json
+from datakit.experiment.curve import checkpoint_curves
+from datakit.experiment.layout import Layout
 from datakit.experiment.plan import check
 from datakit.experiment.probe import suite_probe
 from datakit.experiment.recipe import read_recipe
@@ -26,7 +28,8 @@ data:
 model: pocket
 arms:
   full:
-    {adapter: full, learning_rate: 5e-3, steps: 40, watch: {every: 4, items: 40, stop: {forgetting: .2}, keep: best}}
+    {adapter: full, learning_rate: 5e-3, steps: 40, checkpoints: {every: 8},
+     watch: {every: 4, items: 40, stop: {forgetting: .2}, keep: best}}
 evaluate: {suite: SUITE, limit: 10}
 """
 
@@ -53,6 +56,11 @@ def test_a_run_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "when the training of 'full-1' ends" in said
     assert all(row["items"] < 10 for row in report["arms"][0]["general"])
     assert "While training" in (tmp_path / "out" / "report.html").read_text()
+    (curve,) = checkpoint_curves(Layout(tmp_path / "out")).curves
+    assert curve.notes == (said,)
+    for point in curve.points:
+        shown = {row.task: row.n for row in point.comparison.general}
+        assert shown == {row["task"]: row["items"] for row in report["arms"][0]["general"]}
 
 
 def test_without_a_suite_there_is_nothing_to_ask(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from datakit.core.errors import NewerFormat
 from datakit.core.storage import write_json, write_text
 from evalkit.errors import EvalError, LogError
-from evalkit.report import from_logs, from_run, summaries
+from evalkit.log import EvalLog
+from evalkit.report import from_logs, from_run, summaries, write_report
 from evalkit.report.words import headline, lead
 
 
@@ -115,3 +118,19 @@ def test_no_lucky_seed_stands_for_an_arm(make_log):
     assert headline(report)[0] == "regressed"
     assert lead(report) == "lora: something regressed with two of three seeds."
     assert [arm.gate.status for arm in report.arms] == ["pass", "regressed", "regressed"]
+
+
+def test_a_changed_log_changes_the_report(run_folder):
+    """Nothing of an earlier report is taken over: one answer that turned wrong is counted."""
+    write_report(from_run(run_folder, arm="full"), run_folder)
+    before = from_run(run_folder, arm="full").arms[0].comparison.general[0]
+    (path,) = (run_folder / "evals" / "full-1").glob("*.json")
+    log = EvalLog.read(path)
+    tasks, scores = (log.items.column(name).to_pylist() for name in ("task", "score"))
+    scores[next(at for at, task in enumerate(tasks) if task == before.task and scores[at] == 1)] = 0.0
+    place = log.items.schema.get_field_index("score")
+    replace(log, items=log.items.set_column(place, "score", pa.array(scores))).write(path.parent)
+    wanted = pytest.approx(before.after - 1 / before.n)
+    written = write_report(from_run(run_folder, arm="full"), run_folder)
+    told = {row["task"]: row["after"] for row in json.loads(written["json"].read_text())["arms"][0]["general"]}
+    assert told[before.task] == wanted

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from evalkit.statistics import bootstrap_mean, bootstrap_totals, two_level
+from evalkit.statistics.resampling import _distinct
 
 
 def test_bca_is_that_of_scipy_for_a_skewed_mean():
@@ -64,3 +68,14 @@ def test_no_seed_effect_has_no_share():
 def test_two_seeds_say_nothing_of_a_method():
     with pytest.raises(ValueError, match="at least 3 seeds"):
         two_level([np.zeros((2, 10))])
+
+
+_SHAPES = st.tuples(st.integers(1, 30), st.integers(1, 3))
+
+
+@given(arrays(np.float64, _SHAPES, elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0])))
+def test_distinct_rows_are_numpys(features):
+    rows, counts = np.unique(features, axis=0, return_counts=True)
+    found = _distinct(features)
+    assert found[0].tolist() == rows.tolist()
+    assert found[1].tolist() == counts.tolist()
