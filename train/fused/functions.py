@@ -46,7 +46,8 @@ class _RmsNorm(torch.autograd.Function):
         grad_x = torch.empty_like(x)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else weight.new_zeros(0)
         rows = [_array(part.contiguous()).reshape(-1, x.shape[-1]) for part in (grad, x, grad_x)]
-        _kernels().rms_norm_gradients(rows[0], rows[1], _array(weight), _flat(scales), rows[2], _array(grad_weight))
+        parts = (rows[0], rows[1], _array(weight), _flat(scales), rows[2][:0], rows[2], _array(grad_weight))
+        _kernels().rms_norm_gradients(*parts)
         return grad_x, grad_weight if ctx.needs_input_grad[1] else None, None
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "rotate_back",
     "rotate_back_at",
     "rows_at",
-    "scaled",
 ]
 
 _ONE = np.float32(1)
@@ -65,15 +64,16 @@ def rms_norm(x: Floats, weight: Floats, eps: Any, y: Floats, scales: Floats) -> 
 
 @reordering
 def rms_norm_gradients(
-    grad: Floats, x: Floats, weight: Floats, scales: Floats, grad_x: Floats, grad_weight: Floats
+    grad: Floats, x: Floats, weight: Floats, scales: Floats, beside: Floats, grad_x: Floats, grad_weight: Floats
 ) -> None:
-    """grad_x = r (w g) - x r^3 mean(w g x), grad_weight = sum over rows of g x r, where r is the row's scale.
+    """grad_x = r (w g) - x r^3 mean(w g x) + beside, grad_weight = sum over rows of g x r, where r is the row's scale.
 
     Args:
         grad: (rows, size).
         x: (rows, size).
         weight: (size,).
         scales: (rows,).
+        beside: (rows, size), what comes to x by another way; of no rows where nothing does.
         grad_x: (rows, size), written.
         grad_weight: (size,), added to; of length 0 where it is not wanted.
     """
@@ -88,6 +88,9 @@ def rms_norm_gradients(
         common = scale * scale * scale * total / np.float32(size)
         for j in range(size):
             grad_x[i, j] = grad[i, j] * weight[j] * scale - x[i, j] * common
+        if i < beside.shape[0]:
+            for j in range(size):
+                grad_x[i, j] += beside[i, j]
         if i % _BLOCK == _BLOCK - 1 or i == rows - 1:
             for j in range(part.shape[0]):
                 grad_weight[j] += part[j]
@@ -163,15 +166,6 @@ def gate_and_gradients(
         y[i] = silu * through[i]
         grad_through[i] = grad[i] * silu
         grad_opened[i] = grad[i] * through[i] * (s + silu * (_ONE - s))
-
-
-@reordering
-def scaled(x: Floats, weight: Floats, scales: Floats, y: Floats) -> None:
-    """What :func:`rms_norm` wrote, from the scales it found; same shapes."""
-    rows, size = x.shape
-    for i in range(rows):
-        for j in range(size):
-            y[i, j] = x[i, j] * scales[i] * weight[j]
 
 
 @reordering

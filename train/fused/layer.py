@@ -97,12 +97,12 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, shape: LayerShape, rows: Rows, *weights: torch.Tensor) -> torch.Tensor:
         run, scratch = _kernels(), rows.scratch
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
-        n, width = x.shape
+        n = x.shape[0]
         grouping, seen = rows.grouping, rows.seen
         places = grouping.tokens.shape[0]
         turn = (_array(rows.cos), _array(rows.sin), grouping.tokens.numpy())
 
-        scales, normed = torch.empty(n), scratch("normed", n, width)
+        scales, normed = torch.empty(n), torch.empty_like(x)
         run.rms_norm(_array(x), _array(w1), _float(shape.eps[0]), _array(normed), _array(scales))
         turned = []
         for weight, heads in ((wq, shape.heads), (wk, shape.key_heads)):
@@ -122,20 +122,21 @@ class _Layer(torch.autograd.Function):
             run.rows_at(_array(part), at.numpy(), first, _array(attended))
 
         h = torch.addmm(x if seen is None else x.index_select(0, seen), attended, wo.t())
-        scales_2, normed = torch.empty(h.shape[0]), scratch("normed", h.shape[0], width)
-        run.rms_norm(_array(h), _array(w2), _float(shape.eps[1]), _array(normed), _array(scales_2))
-        opened, through = torch.mm(normed, wg.t()), torch.mm(normed, wu.t())
+        scales_2, normed_2 = torch.empty(h.shape[0]), torch.empty_like(h)
+        run.rms_norm(_array(h), _array(w2), _float(shape.eps[1]), _array(normed_2), _array(scales_2))
+        opened, through = torch.mm(normed_2, wg.t()), torch.mm(normed_2, wu.t())
         both = scratch("wide", *opened.shape)
         run.gate(_line(opened), _line(through), _line(both))
         y = torch.addmm(h, both, wd.t())
         ctx.shape, ctx.rows, ctx.groups = shape, rows, len(found)
-        ctx.save_for_backward(x, scales, q, k, v, at, attended, h, scales_2, opened, through, *found, *sums, *weights)
+        of_norms = (scales, normed, scales_2, normed_2)
+        ctx.save_for_backward(x, *of_norms, q, k, v, at, attended, h, opened, through, *found, *sums, *weights)
         return y if seen is None else torch.zeros_like(x).index_copy_(0, seen, y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, scales, q, k, v, at, attended, h, scales_2, opened, through, *more = ctx.saved_tensors
+        x, scales, normed, scales_2, normed_2, q, k, v, at, attended, h, opened, through, *more = ctx.saved_tensors
         found, sums, weights = more[: ctx.groups], more[ctx.groups : 2 * ctx.groups], more[2 * ctx.groups :]
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
         shape, rows = ctx.shape, ctx.rows
@@ -152,14 +153,11 @@ class _Layer(torch.autograd.Function):
         value, d_opened, d_through = (scratch(name, *opened.shape) for name in ("value", "opened", "through"))
         run.gate_and_gradients(*(_line(part) for part in (both, opened, through, value, d_opened, d_through)))
         of_weight(8, dy, value)
-        normed = scratch("normed", m, width)
-        run.scaled(_array(h), _array(w2), _array(scales_2), _array(normed))
-        of_weight(6, d_opened, normed)
-        of_weight(7, d_through, normed)
+        of_weight(6, d_opened, normed_2)
+        of_weight(7, d_through, normed_2)
         d_normed = torch.mm(d_opened, wg, out=scratch("d_normed", m, width)).addmm_(d_through, wu)
         dh = torch.empty_like(h)
-        grads[5] = _norm_back(d_normed, h, w2, scales_2, dh, wanted=wanted[5])
-        dh += dy
+        grads[5] = _norm_back(d_normed, h, w2, scales_2, dy, dh, wanted=wanted[5])
 
         of_weight(4, dh, attended)
         d_attended = torch.mm(dh, wo, out=scratch("attended", *attended.shape))
@@ -173,7 +171,6 @@ class _Layer(torch.autograd.Function):
         )
         back = [_attention_back(*part, 0.0, True, scale=shape.scaling) for part in parts]
         turn = (_array(rows.cos), _array(rows.sin), grouping.places.numpy())
-        run.scaled(_array(x), _array(w1), _array(scales), _array(normed := scratch("normed", *x.shape)))
         d_normed = scratch("d_normed", *x.shape)
         for number, (weight, heads) in enumerate(((wq, shape.heads), (wk, shape.key_heads), (wv, shape.key_heads))):
             flat = scratch("flat", x.shape[0], weight.shape[0])
@@ -185,19 +182,24 @@ class _Layer(torch.autograd.Function):
             of_weight(number + 1, flat, normed)
             d_normed = d_normed.addmm_(flat, weight) if number else torch.mm(flat, weight, out=d_normed)
         dx = torch.empty_like(x)
-        grads[0] = _norm_back(d_normed, x, w1, scales, dx, wanted=wanted[0])
-        if seen is None:
-            dx += dh
-        else:
+        grads[0] = _norm_back(d_normed, x, w1, scales, dh if seen is None else dh[:0], dx, wanted=wanted[0])
+        if seen is not None:
             run.add_rows(_array(dh), _array(dx), seen.numpy())
         return (dx, None, None, *grads)
 
 
 def _norm_back(
-    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, dx: torch.Tensor, *, wanted: bool
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    beside: torch.Tensor,
+    dx: torch.Tensor,
+    *,
+    wanted: bool,
 ) -> torch.Tensor | None:
     own = torch.zeros(weight.shape[0] if wanted else 0)
-    _kernels().rms_norm_gradients(*(_array(part) for part in (grad, x, weight, scales, dx, own)))
+    _kernels().rms_norm_gradients(*(_array(part) for part in (grad, x, weight, scales, beside, dx, own)))
     return own if wanted else None
 
 
