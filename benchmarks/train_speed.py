@@ -99,7 +99,7 @@ def ours(rows: list[Any], *, packing: bool, seed: int) -> tuple[Any, dict[str, A
         steps=stream.steps_per_epoch,
         pad=2,
         attention=attention,
-        passes=fewer_passes(model, rows, objective=objective, pad=2, arm=arm),
+        passes=fewer_passes(model, rows, objective=objective, pad=2, arm=arm, attention=attention),
     )
     clock, before = time.perf_counter(), time.process_time()
     journal = run_steps(training)

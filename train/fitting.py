@@ -138,7 +138,11 @@ def _train(plan: Plan, *, states: States, probe: Probe | None, report: Callable[
     rows, objective = plan.ready.train.rows, plan.objective
     attention, why = chosen_attention(arm.packing, model, rows, objective=objective, adapter=adapter)
     report(Packing(attention is not None, why))
-    passes = Passes() if group.together else fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, arm=arm)
+    passes = (
+        Passes()
+        if group.together
+        else fewer_passes(model, rows, objective=objective, pad=plan.ready.pad, arm=arm, attention=attention)
+    )
     tell(Finding("passes", True, passes.text))
     watch = None if arm.watch is None else Watch(arm.watch, output, group)
     if arm.checkpointing:

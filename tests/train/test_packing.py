@@ -190,7 +190,9 @@ def test_checkpointing_computes_again_and_changes_no_byte(model_folder, dataset,
                 )
             return {}
 
-        arm = Arm(adapter="full", learning_rate=1e-2, steps=2, batch_size=8, checkpointing=name == "again")
+        arm = Arm(
+            adapter="full", learning_rate=1e-2, steps=2, batch_size=8, checkpointing=name == "again", packing=False
+        )
         fit(arm, model=model_folder, data=dataset(validation=()), output=tmp_path / name, probe=probe)
         calls[name] = len(seen)
     assert calls["again"] == 2 * calls["plain"]

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from train.attention import DocumentAttention
 from train.checks.sums import few_rows, without_dropout
 from train.compiling import CompiledBlocks
 from train.config import Arm
 from train.data import Batch
 from train.fused.last import LastNetwork
+from train.fused.layers import FusedLayers
+from train.fused.loss import FusedLoss
 from train.fused.passes import FusedPasses
 from train.losses import token_nll
 from train.objectives import Objective
@@ -35,7 +38,7 @@ class Passes:
         text: What they are, in words.
     """
 
-    parts: tuple[FusedPasses | LastNetwork | CompiledBlocks, ...] = ()
+    parts: tuple[FusedPasses | FusedLayers | FusedLoss | LastNetwork | CompiledBlocks, ...] = ()
     text: str = "the model's own"
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -48,7 +51,15 @@ class Passes:
         self._stack.close()
 
 
-def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: int, arm: Arm) -> Passes:
+def fewer_passes(
+    model: Any,
+    rows: Sequence[Any],
+    *,
+    objective: Objective,
+    pad: int,
+    arm: Arm,
+    attention: DocumentAttention | None = None,
+) -> Passes:
     """What the steps of a training shall run within.
 
     Args:
@@ -56,7 +67,8 @@ def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: 
         rows: Training rows; a few are tried.
         objective: Of the arm.
         pad: Token id to pad with.
-        arm: Where it compiles, that joins passes by itself; where it recomputes, the last network stays whole.
+        arm: Where it compiles, that joins passes by itself; where it recomputes, layers and the last network stay.
+        attention: That rows are packed with.
 
     Raises:
         TrainError: The model cannot be compiled.
@@ -70,20 +82,28 @@ def fewer_passes(model: Any, rows: Sequence[Any], *, objective: Objective, pad: 
             with without_dropout(model):
                 blocks.check(losses)
         return Passes((blocks,), "blocks compiled")
-    parts: list[FusedPasses | LastNetwork] = []
+    parts: list[FusedPasses | FusedLayers | FusedLoss | LastNetwork] = []
     said = []
-    if model.device.type == "cpu" and model.dtype == torch.float32 and torch.get_num_threads() <= _MOST_THREADS:
-        passes = FusedPasses(model)
-        if passes.names:
-            parts.append(passes)
-            said.append(f"one pass each for {', '.join(passes.names)}")
+    few_threads = torch.get_num_threads() <= _MOST_THREADS
+    fused = model.device.type == "cpu" and model.dtype == torch.float32 and few_threads
     last = LastNetwork(model)
+    narrow = False
     if losses is not None and not arm.checkpointing:
         with without_dropout(model):
-            exact = last.exact(losses)
-        if exact:
-            parts.append(last)
-            said.append("the last feed-forward network where a token is trained")
+            narrow = last.exact(losses)
+    if fused and attention is not None and not arm.checkpointing:
+        layers = FusedLayers(model, attention, last=narrow)
+        parts += [layers] if layers.count else []
+        said += [f"{layers.count} layers in one function each"] if layers.count else []
+    if fused:
+        passes, of_loss = FusedPasses(model), losses is not None
+        parts += [passes] if passes.names else []
+        parts += [FusedLoss()] if of_loss else []
+        names = sorted([*passes.names, *(["loss"] if of_loss else [])])
+        said += [f"one pass each for {', '.join(names)}"] if names else []
+    if narrow:
+        parts.append(last)
+        said.append("the last feed-forward network where a token is trained")
     return Passes(tuple(parts), "; ".join(said)) if parts else Passes()
 
 

@@ -12,8 +12,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats: TypeAlias = NDArray[np.float32]
+    Places: TypeAlias = NDArray[np.int64]
 
-__all__ = ["gate", "gate_gradients", "rms_norm", "rms_norm_gradients", "rotate", "rotate_back"]
+__all__ = [
+    "add_rows",
+    "cross_entropy",
+    "cross_entropy_gradients",
+    "gate",
+    "gate_and_gradients",
+    "gate_gradients",
+    "rms_norm",
+    "rms_norm_gradients",
+    "rotate",
+    "rotate_at",
+    "rotate_back",
+    "rotate_back_at",
+    "rows_at",
+    "scaled",
+]
 
 _ONE = np.float32(1)
 _BLOCK = 64  # rows whose part of a weight's gradient is summed before it is added: rounding stays that of short sums
@@ -81,13 +97,19 @@ def rms_norm_gradients(
 
 
 @inlined
-def _sigmoid(value: Any) -> Any:
-    z = min(max(-value, -_FAR), _FAR)
+def _exp(value: Any) -> Any:
+    """Between exp(-87) and exp(87); of NaN NaN."""
+    z = -_FAR if value < -_FAR else value
+    z = _FAR if z > _FAR else z
     n = np.floor(z * _LOG2E + _HALF)
     f = (z - n * _LN2_HIGH) - n * _LN2_LOW
     p = ((((_P0 * f + _P1) * f + _P2) * f + _P3) * f + _P4) * f + _P5
-    power = np.int32((np.int32(n) + _BIAS) << _MANTISSA).view(np.float32)
-    return _ONE / (_ONE + (p * f * f + f + _ONE) * power)
+    return (p * f * f + f + _ONE) * np.int32((np.int32(n) + _BIAS) << _MANTISSA).view(np.float32)
+
+
+@inlined
+def _sigmoid(value: Any) -> Any:
+    return _ONE / (_ONE + _exp(-value))
 
 
 @reordering
@@ -136,3 +158,135 @@ def rotate_back(grad: Floats, cos: Floats, sin: Floats, grad_x: Floats) -> None:
             for j in range(half):
                 grad_x[t, h, j] = grad[t, h, j] * cos[t, j] + grad[t, h, j + half] * sin[t, j + half]
                 grad_x[t, h, j + half] = grad[t, h, j + half] * cos[t, j + half] - grad[t, h, j] * sin[t, j]
+
+
+@reordering
+def gate_and_gradients(
+    grad: Floats, opened: Floats, through: Floats, y: Floats, grad_opened: Floats, grad_through: Floats
+) -> None:
+    """:func:`gate` and :func:`gate_gradients` in one pass; all flat."""
+    for i in range(grad.shape[0]):
+        s = _sigmoid(opened[i])
+        silu = opened[i] * s
+        y[i] = silu * through[i]
+        grad_through[i] = grad[i] * silu
+        grad_opened[i] = grad[i] * through[i] * (s + silu * (_ONE - s))
+
+
+@reordering
+def scaled(x: Floats, weight: Floats, scales: Floats, y: Floats) -> None:
+    """What :func:`rms_norm` wrote, from the scales it found; same shapes."""
+    rows, size = x.shape
+    for i in range(rows):
+        for j in range(size):
+            y[i, j] = x[i, j] * scales[i] * weight[j]
+
+
+@reordering
+def add_rows(x: Floats, y: Floats, places: Places) -> None:
+    """y[places[i]] += x[i]; (rows, size) each, no place twice."""
+    rows, size = x.shape
+    for i in range(rows):
+        place = places[i]
+        for j in range(size):
+            y[place, j] += x[i, j]
+
+
+@reordering
+def rotate_at(x: Floats, cos: Floats, sin: Floats, tokens: Places, y: Floats) -> None:
+    """y[p] = :func:`rotate` of token tokens[p].
+
+    Args:
+        x: (tokens, heads, size), size even.
+        cos: (tokens, size).
+        sin: (tokens, size).
+        tokens: (places,).
+        y: (places, heads, size), written.
+    """
+    _, heads, size = x.shape
+    half = size // 2
+    for p in range(y.shape[0]):
+        t = tokens[p]
+        for h in range(heads):
+            for j in range(half):
+                y[p, h, j] = x[t, h, j] * cos[t, j] - x[t, h, j + half] * sin[t, j]
+            for j in range(half):
+                y[p, h, j + half] = x[t, h, j + half] * cos[t, j + half] + x[t, h, j] * sin[t, j + half]
+
+
+@reordering
+def rotate_back_at(grad: Floats, cos: Floats, sin: Floats, places: Places, first: int, grad_x: Floats) -> None:
+    """grad_x[t] = :func:`rotate_back` of grad[places[t] - first] where that is a place of ``grad``.
+
+    Args:
+        grad: (places, heads, size), those from ``first`` on.
+        cos: (tokens, size).
+        sin: (tokens, size).
+        places: (tokens,).
+        first: Place that ``grad`` begins with.
+        grad_x: (tokens, heads, size), written.
+    """
+    tokens, heads, size = grad_x.shape
+    half, end = size // 2, grad.shape[0]
+    for t in range(tokens):
+        p = places[t] - first
+        if p < 0 or p >= end:
+            continue
+        for h in range(heads):
+            for j in range(half):
+                grad_x[t, h, j] = grad[p, h, j] * cos[t, j] + grad[p, h, j + half] * sin[t, j]
+            for j in range(half):
+                grad_x[t, h, j + half] = grad[p, h, j + half] * cos[t, j + half] - grad[p, h, j] * sin[t, j]
+
+
+@reordering
+def rows_at(x: Floats, places: Places, first: int, y: Floats) -> None:
+    """y[t] = x[places[t] - first] where that is a row of x; (rows, size) each."""
+    size, end = x.shape[1], x.shape[0]
+    for t in range(y.shape[0]):
+        p = places[t] - first
+        if p >= 0 and p < end:
+            for j in range(size):
+                y[t, j] = x[p, j]
+
+
+@reordering
+def cross_entropy(logits: Floats, targets: Places, largest: Floats, rests: Floats, losses: Floats) -> None:
+    """Losses = log sum exp - the target's logit, row by row.
+
+    Args:
+        logits: (rows, classes).
+        targets: (rows,).
+        largest: Logit of each row, (rows,).
+        rests: log sum exp less the largest, (rows,), written.
+        losses: (rows,), written.
+    """
+    rows, classes = logits.shape
+    for i in range(rows):
+        most, total = largest[i], np.float32(0)
+        for j in range(classes):
+            total += _exp(logits[i, j] - most)
+        rests[i] = np.log(total)
+        losses[i] = (most - logits[i, targets[i]]) + rests[i]
+
+
+@reordering
+def cross_entropy_gradients(
+    grad: Floats, logits: Floats, targets: Places, largest: Floats, rests: Floats, grad_logits: Floats
+) -> None:
+    """grad_logits = g (softmax - 1 at the target).
+
+    Args:
+        grad: (rows,).
+        logits: (rows, classes).
+        targets: (rows,).
+        largest: (rows,).
+        rests: (rows,).
+        grad_logits: (rows, classes), written.
+    """
+    rows, classes = logits.shape
+    for i in range(rows):
+        scale, most, part = grad[i], largest[i], _ONE / np.exp(rests[i])
+        for j in range(classes):
+            grad_logits[i, j] = _exp(logits[i, j] - most) * part * scale
+        grad_logits[i, targets[i]] -= scale

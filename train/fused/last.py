@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LastNetwork", "seen_only_at"]
+__all__ = ["LastNetwork", "places_seen", "seen_only_at"]
 
 _MOST = 0.8  # share of trained tokens above which gathering and scattering cost what they save
 _CLOSE, _CLOSE_16 = 1e-5, 1e-2  # nats, in float32 and in less
@@ -32,6 +32,12 @@ def seen_only_at(positions: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         _places.reset(token)
+
+
+def places_seen(tokens: int) -> torch.Tensor | None:
+    """The places that :func:`seen_only_at` says, where they are few enough of so many to gather them."""
+    places = _places.get()
+    return None if places is None or not 0 < places.numel() <= _MOST * tokens else places
 
 
 class LastNetwork:
@@ -72,9 +78,8 @@ class LastNetwork:
         shapes: list[tuple[torch.Size, torch.Tensor] | None] = []
 
         def narrow(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            places = _places.get()
-            rows = arguments[0].shape[:-1].numel() if len(arguments) == 1 else 0
-            if places is None or not 0 < places.numel() <= _MOST * rows:
+            places = places_seen(arguments[0].shape[:-1].numel()) if len(arguments) == 1 else None
+            if places is None:
                 shapes.append(None)
                 return None
             shapes.append((arguments[0].shape, places))

@@ -1,0 +1,264 @@
+"""A whole decoder layer as one function that autograd knows, for packed rows on the CPU in float32.
+
+A small model's layer is fifty calls forth and eighty back, each of which costs as much as what it computes, and writes
+what the next one reads again. Here the products are PyTorch's and all between them is ours: norms, rotary positions and
+gates in one pass each, rows side by side for the attention as they are turned, sums inside the products, and scratch
+memory that every layer uses anew. What the layer keeps for the way back is less than autograd would.
+
+    h = x + attention(norm(x)) Wo,  y = h + (silu(norm(h) Wg) norm(h) Wu) Wd
+
+In the last layer all behind the attention is computed for the trained tokens alone (:mod:`train.fused.last`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from train.grouping import Grouping
+
+__all__ = ["LayerShape", "Rows", "Scratch", "decoder_layer"]
+
+_attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_attention_back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What a layer is besides its weights.
+
+    Attributes:
+        heads: Of the queries.
+        key_heads: Of keys and values; divides the heads.
+        size: Of a head.
+        eps: Of both norms, the first and the second.
+        scaling: Of the scores.
+    """
+
+    heads: int
+    key_heads: int
+    size: int
+    eps: tuple[float, float]
+    scaling: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The packed rows of a batch.
+
+    Attributes:
+        cos: Of the rotary positions, (tokens, size).
+        sin: As cos.
+        grouping: How rows stand side by side for the attention.
+        scratch: Memory for what no layer keeps.
+        seen: Tokens that are looked at behind the layer, (seen,); None for all.
+    """
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+    grouping: Grouping
+    scratch: Scratch
+    seen: torch.Tensor | None = None
+
+
+class Scratch:
+    """Memory that the next layer overwrites."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, torch.Tensor] = {}
+        self._views: dict[tuple[str, int, int], torch.Tensor] = {}
+
+    def __call__(self, name: str, rows: int, width: int) -> torch.Tensor:
+        """(rows, width), whatever was in it."""
+        found = self._views.get((name, rows, width))
+        if found is None:
+            held = self._held.get(name)
+            if held is None or held.numel() < rows * width:
+                held = self._held[name] = torch.empty(rows * width)
+                self._views.clear()
+            if len(self._views) > 64:  # of as many shapes as a few batches have
+                self._views.clear()
+            found = self._views[name, rows, width] = held[: rows * width].view(rows, width)
+        return found
+
+
+class _Layer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, shape: LayerShape, rows: Rows, *weights: torch.Tensor) -> torch.Tensor:
+        run, scratch = _kernels(), rows.scratch
+        w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
+        n, width = x.shape
+        grouping, seen = rows.grouping, rows.seen
+        places = len(grouping.tokens)
+        turn = (_array(rows.cos), _array(rows.sin), grouping.tokens.numpy())
+
+        scales, normed = torch.empty(n), scratch("normed", n, width)
+        run.rms_norm(_array(x), _array(w1), _float(shape.eps[0]), _array(normed), _array(scales))
+        turned = []
+        for weight, heads in ((wq, shape.heads), (wk, shape.key_heads)):
+            flat = torch.mm(normed, weight.t(), out=scratch("flat", n, len(weight)))
+            turned.append(torch.empty(places, heads * shape.size))
+            run.rotate_at(_heads(flat, heads), *turn, _heads(turned[-1], heads))
+        flat = torch.mm(normed, wv.t(), out=scratch("flat", n, len(wv)))
+        q, k, v = (*turned, flat.index_select(0, grouping.tokens))
+        found, sums = [], []
+        for own in zip(*(_groups(part, grouping, shape) for part in (q, k, v)), strict=True):
+            output, total = _attention(*own, 0.0, True, scale=shape.scaling)
+            found.append(output)
+            sums.append(total)
+        at = grouping.places if seen is None else grouping.places.index_select(0, seen)
+        attended = torch.empty(len(at), len(wq))
+        for part, first in _lying(found):
+            run.rows_at(_array(part), at.numpy(), first, _array(attended))
+
+        h = torch.addmm(x if seen is None else x.index_select(0, seen), attended, wo.t())
+        scales_2, normed = torch.empty(len(h)), scratch("normed", len(h), width)
+        run.rms_norm(_array(h), _array(w2), _float(shape.eps[1]), _array(normed), _array(scales_2))
+        opened, through = torch.mm(normed, wg.t()), torch.mm(normed, wu.t())
+        both = scratch("wide", *opened.shape)
+        run.gate(_line(opened), _line(through), _line(both))
+        y = torch.addmm(h, both, wd.t())
+        ctx.shape, ctx.rows, ctx.groups = shape, rows, len(found)
+        ctx.save_for_backward(x, scales, q, k, v, at, attended, h, scales_2, opened, through, *found, *sums, *weights)
+        return y if seen is None else torch.zeros_like(x).index_copy_(0, seen, y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, scales, q, k, v, at, attended, h, scales_2, opened, through, *more = ctx.saved_tensors
+        found, sums, weights = more[: ctx.groups], more[ctx.groups : 2 * ctx.groups], more[2 * ctx.groups :]
+        w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
+        shape, rows = ctx.shape, ctx.rows
+        grouping, seen = rows.grouping, rows.seen
+        run, scratch, width, m = _kernels(), rows.scratch, x.shape[1], len(h)
+        wanted = ctx.needs_input_grad[3:]
+        grads: list[torch.Tensor | None] = [None] * 9
+
+        def of_weight(number: int, out: torch.Tensor, into: torch.Tensor) -> None:
+            grads[number] = torch.mm(out.t(), into) if wanted[number] else None
+
+        dy = grad.contiguous() if seen is None else grad.index_select(0, seen)
+        both = torch.mm(dy, wd, out=scratch("wide", *opened.shape))
+        value, d_opened, d_through = (scratch(name, *opened.shape) for name in ("value", "opened", "through"))
+        run.gate_and_gradients(*(_line(part) for part in (both, opened, through, value, d_opened, d_through)))
+        of_weight(8, dy, value)
+        normed = scratch("normed", m, width)
+        run.scaled(_array(h), _array(w2), _array(scales_2), _array(normed))
+        of_weight(6, d_opened, normed)
+        of_weight(7, d_through, normed)
+        d_normed = torch.mm(d_opened, wg, out=scratch("d_normed", m, width)).addmm_(d_through, wu)
+        dh = torch.empty_like(h)
+        grads[5] = _norm_back(d_normed, h, w2, scales_2, dh, wanted=wanted[5])
+        dh += dy
+
+        attended = torch.empty(len(at), len(wq))
+        for part, first in _lying(found):
+            run.rows_at(_array(part), at.numpy(), first, _array(attended))
+        of_weight(4, dh, attended)
+        d_attended = torch.mm(dh, wo, out=scratch("attended", *attended.shape))
+        d_found = torch.zeros(len(grouping.tokens), shape.heads * shape.size).index_copy_(0, at, d_attended)
+        parts = zip(
+            _groups(d_found, grouping, shape),
+            *(_groups(part, grouping, shape) for part in (q, k, v)),
+            found,
+            sums,
+            strict=True,
+        )
+        back = [_attention_back(*part, 0.0, True, scale=shape.scaling) for part in parts]
+        turn = (_array(rows.cos), _array(rows.sin), grouping.places.numpy())
+        run.scaled(_array(x), _array(w1), _array(scales), _array(normed := scratch("normed", *x.shape)))
+        d_normed = scratch("d_normed", *x.shape)
+        for number, (weight, heads) in enumerate(((wq, shape.heads), (wk, shape.key_heads), (wv, shape.key_heads))):
+            flat = scratch("flat", len(x), len(weight))
+            for part, first in _lying([group[number] for group in back]):
+                if number < 2:
+                    run.rotate_back_at(_heads(part, heads), *turn, first, _heads(flat, heads))
+                else:
+                    run.rows_at(_array(part), turn[2], first, _array(flat))
+            of_weight(number + 1, flat, normed)
+            d_normed = d_normed.addmm_(flat, weight) if number else torch.mm(flat, weight, out=d_normed)
+        dx = torch.empty_like(x)
+        grads[0] = _norm_back(d_normed, x, w1, scales, dx, wanted=wanted[0])
+        if seen is None:
+            dx += dh
+        else:
+            run.add_rows(_array(dh), _array(dx), seen.numpy())
+        return (dx, None, None, *grads)
+
+
+def _norm_back(
+    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, dx: torch.Tensor, *, wanted: bool
+) -> torch.Tensor | None:
+    own = torch.zeros(len(weight) if wanted else 0)
+    _kernels().rms_norm_gradients(*(_array(part) for part in (grad, x, weight, scales, dx, own)))
+    return own if wanted else None
+
+
+@functools.cache
+def _kernels() -> ModuleType:
+    from train.fused import kernels
+
+    return kernels
+
+
+def _float(value: float) -> np.float32:
+    import numpy as np
+
+    return np.float32(value)
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().numpy()
+    return array
+
+
+def _line(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return _array(tensor).reshape(-1)
+
+
+def _heads(tensor: torch.Tensor, heads: int) -> NDArray[np.float32]:
+    return _array(tensor).reshape(len(tensor), heads, -1)
+
+
+def _groups(flat: torch.Tensor, grouping: Grouping, shape: LayerShape) -> list[torch.Tensor]:
+    """The groups of (places, heads * size), each (rows, heads, length, size)."""
+    parts = torch.split(flat, [rows * length for rows, length in grouping.shapes])
+    return [
+        part.view(rows, length, -1, shape.size).transpose(1, 2)
+        for part, (rows, length) in zip(parts, grouping.shapes, strict=True)
+    ]
+
+
+def _lying(parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, int]]:
+    """Groups (rows, heads, length, size) as (places, heads * size), each with its first place."""
+    first = 0
+    for part in parts:
+        lying = part.transpose(1, 2).reshape(-1, part.shape[1] * part.shape[3])
+        yield lying, first
+        first += len(lying)
+
+
+def decoder_layer(x: torch.Tensor, shape: LayerShape, rows: Rows, weights: list[torch.Tensor]) -> torch.Tensor:
+    """What a layer makes of packed rows; where ``rows.seen`` is given, the others' results are zeros.
+
+    Args:
+        x: (tokens, width), float32, contiguous, on the CPU, as all that follows.
+        shape: Of the layer.
+        rows: Of the batch.
+        weights: First norm, query, key, value and output projection, second norm, gate, up and down projection.
+
+    Returns:
+        (tokens, width).
+    """
+    found: torch.Tensor = _Layer.apply(x, shape, rows, *weights)  # type: ignore[no-untyped-call]
+    return found
