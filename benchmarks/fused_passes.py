@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import statistics
@@ -38,12 +37,11 @@ def milliseconds(call: Callable[[], Any]) -> float:
 
 
 def calls() -> dict[str, dict[str, float]]:
-    """A norm of 2,048 x 128, a gate of 2,048 x 384, a loss of 330 x 1,248, attention in 8 rows; forth and back."""
+    """A norm of 2,048 x 128 and a gate of 2,048 x 384, forth and back."""
     import torch
     from torch.nn import functional
 
-    from train.attention import attend
-    from train.fused.functions import gated, rms_norm, token_losses
+    from train.fused.functions import gated, rms_norm
 
     x, grad = torch.randn(2048, 128, requires_grad=True), torch.randn(2048, 128)
     weight = torch.ones(128, requires_grad=True)
@@ -52,28 +50,9 @@ def calls() -> dict[str, dict[str, float]]:
     def usual(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
 
-    logits, targets = torch.randn(330, 1248, requires_grad=True), torch.randint(0, 1248, (330,))
-    lengths = [42, 52, 55, 71, 71, 83, 88, 93]
-    q, k, v = (torch.randn(1, 4, sum(lengths), 32, requires_grad=True) for _ in range(3))
-    ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
-    layer, slope = torch.nn.Module(), torch.randn(1, sum(lengths), 4, 32)
-
-    def together() -> None:
-        attend(layer, q, k, v, None, cu_seq_lens_q=ends, max_length_q=93)[0].backward(slope)
-
-    def alone() -> None:
-        rows = zip(*(torch.split(part, lengths, dim=2) for part in (q, k, v)), strict=True)
-        found = [functional.scaled_dot_product_attention(*row, is_causal=True) for row in rows]
-        torch.cat(found, dim=2).transpose(1, 2).contiguous().backward(slope)
-
     both = {
         "norm": (lambda: rms_norm(x, weight, 1e-6).backward(grad), lambda: usual(x, weight).backward(grad)),
         "gate": (lambda: gated(a, u).backward(wide), lambda: (functional.silu(a) * u).backward(wide)),
-        "loss": (
-            lambda: token_losses(logits, targets).sum().backward(),
-            lambda: functional.cross_entropy(logits, targets, reduction="sum").backward(),
-        ),
-        "attention, rows together and alone": (together, alone),
     }
     return {name: {"ours": milliseconds(ours), "torch": milliseconds(own)} for name, (ours, own) in both.items()}
 

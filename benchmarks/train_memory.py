@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "benchmarks" / "results" / "train_memory.json"
 STEPS = 3
 PARTS = ("looked_at", "held_out")
+WITH = ("measured_with", "estimated_with")  # digests of the code that a case's figures were made with
 ESTIMATES = ("estimating", "recording", "allocations", "memory")  # files of train/ that no training runs
 
 from memory_cases import CASES, HELD_OUT, LOOKED_AT, MODELS, make_data, make_model  # noqa: E402
@@ -126,14 +127,16 @@ class Bench:
         self._folder, self._output, self._making = folder, output, threading.Lock()
         self._now = digest(estimates=False), digest(estimates=True)
         found = json.loads(output.read_text()) if output.is_file() else {}
-        rows = [row for part in PARTS for row in found.get(part, [])]
-        self._rows = {row["case"]: row for row in rows if row.get("measured_with") == self._now[0]}
+        rows = [row for part in PARTS for row in found.get(part, []) if WITH[0] in row and row["model"] in MODELS]
+        rows = [row for row in rows if found["models"].get(row["model"]) == MODELS[row["model"]]]
+        self._rows = {row["case"]: row for row in rows}
 
     def judge(self, case: dict[str, Any]) -> tuple[dict[str, Any], Course]:
         """A case's figures, and how the process grew where it was measured now."""
         old, course = self._rows.get(label(case), {}), []
-        measured, told = old.get("measured"), old.get("estimated")
-        if told is None or old["estimated_with"] != self._now[1]:
+        measured = old["measured"] if old.get("measured_with") == self._now[0] else None
+        told = old["estimated"] if old.get("estimated_with") == self._now[1] else None
+        if measured is None or told is None:
             model = self._model(case["model"])
             with tempfile.TemporaryDirectory(dir=self._folder) as name:
                 data = Path(name) / "train.parquet"
@@ -141,10 +144,10 @@ class Bench:
                 if measured is None:
                     found = run("measure", case, model, data)
                     measured, course = found["peak"], found["course"]
-                told = run("estimate", case, model, data)
+                told = told or run("estimate", case, model, data)
         error = round(told["peak"] / measured - 1, 4)
-        with_ = dict(zip(("measured_with", "estimated_with"), self._now, strict=True))
-        return {"case": label(case), **case, "measured": measured, "estimated": told, "error": error, **with_}, course
+        figures = {"measured": measured, "estimated": told, "error": error, **dict(zip(WITH, self._now, strict=True))}
+        return {"case": label(case), **case, **figures}, course
 
     def _model(self, name: str) -> Path:
         folder = self._folder / name.replace(" ", "-")
@@ -161,11 +164,12 @@ class Bench:
             "command": "python benchmarks/train_memory.py",
             "versions": versions(),
             "device": "cpu",
+            "code": dict(zip(WITH, self._now, strict=True)),
             "models": MODELS,
         }
         for part, cases in zip(PARTS, (LOOKED_AT, HELD_OUT), strict=True):
             facts[part] = [self._rows[label(case)] for case in cases if label(case) in self._rows]
-            if len(facts[part]) == len(cases) and all(row["estimated_with"] == self._now[1] for row in facts[part]):
+            if len(facts[part]) == len(cases):
                 facts[f"largest_error_{part}"] = max(abs(row["error"]) for row in facts[part])
         self._output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

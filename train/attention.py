@@ -102,8 +102,6 @@ def attend(
     from torch.nn import functional
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    from train.grouping import gathered, grouped, spread
-
     if options.get("softcap") is not None or options.get("s_aux") is not None:
         raise TrainError("attention with capped scores or sinks is not packed")
     if cu_seq_lens_q is None:
@@ -117,22 +115,19 @@ def attend(
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
         window = sliding_window or 0
         return varlen(query, key, value, cu_seq_lens_q, max_length_q, scaling=scaling, window=window), None
-    one_by_one = query.is_cuda or torch.compiler.is_compiling()
-    grouping = None if one_by_one else grouped(cu_seq_lens_q)
-    if grouping is None or grouping.alone:
-        grouping = None
-        lengths = cu_seq_lens_q.diff().tolist()
-        parts = [torch.split(part, lengths, dim=2) for part in (query, key, value)]
-    else:
-        parts = [spread(part, grouping) for part in (query, key, value)]
-    more: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
+    lengths = cu_seq_lens_q.diff().tolist()
+    parts = zip(*(torch.split(part, lengths, dim=2) for part in (query, key, value)), strict=True)
+    grouped = query.shape[1] != key.shape[1]
     outputs = []
-    for q, k, v in zip(*parts, strict=True):
-        far = bool(sliding_window and q.shape[2] > sliding_window)
-        mask = _band(q.shape[2], sliding_window or 0, q.device) if far else None
-        outputs.append(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=not far, **more))
-    whole = torch.cat(outputs, dim=2) if grouping is None else gathered(outputs, grouping)
-    return whole.transpose(1, 2).contiguous(), None
+    for length, (q, k, v) in zip(lengths, parts, strict=True):
+        far = bool(sliding_window and length > sliding_window)
+        mask = _band(length, sliding_window or 0, q.device) if far else None
+        outputs.append(
+            functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=not far, scale=scaling, enable_gqa=grouped
+            )
+        )
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
 def varlen(

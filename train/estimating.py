@@ -38,6 +38,7 @@ from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
 
 if TYPE_CHECKING:
+    from train.attention import DocumentAttention
     from train.config import Arm
 
 __all__ = ["Estimate", "estimate"]
@@ -106,7 +107,7 @@ def estimate(
         loaded = load_to_train(arm, adapter, objective, ready, str(model), bfloat16=bfloat16).train()
         rows = ready.train.rows
         attention, _ = chosen_attention(arm.packing, loaded, rows, objective=objective, adapter=adapter)
-        passes = _passes(arm, loaded, rows, pad=ready.pad)
+        passes = _passes(arm, loaded, rows, pad=ready.pad, attention=attention)
         code = _beside_weights(loaded, before) if device == "cpu" else 0
         training = replace(_training(arm, ready, loaded, seed), attention=attention, passes=passes)
         looked = _look(training, rows, free)
@@ -148,11 +149,11 @@ def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
     )
 
 
-def _passes(arm: Arm, model: Any, rows: Sequence[Any], *, pad: int) -> Passes:
+def _passes(arm: Arm, model: Any, rows: Sequence[Any], *, pad: int, attention: DocumentAttention | None) -> Passes:
     """What its steps run within; nothing is compiled for a look."""
     if arm.compile:
         return Passes()
-    return fewer_passes(model, rows, objective=objective_of(arm), pad=pad, arm=arm)
+    return fewer_passes(model, rows, objective=objective_of(arm), pad=pad, arm=arm, attention=attention)
 
 
 def _beside_weights(model: Any, before: int) -> int:
@@ -244,7 +245,8 @@ def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Me
         batch = f"batch_tokens {length}" if training.attention else "batch_size 1"
         yield f"{batch} and max_length {length} (about {_gib(peak)})"
     if not arm.checkpointing:
-        passes = _passes(arm.model_copy(update={"checkpointing": True}), training.model, rows, pad=training.pad)
+        again = arm.model_copy(update={"checkpointing": True})
+        passes = _passes(again, training.model, rows, pad=training.pad, attention=training.attention)
         recompute(training.model)
         if (peak := told(least, _look(replace(training, passes=passes), rows, free))) <= free:
             yield f"checkpointing: true and the smallest batch (about {_gib(peak)})"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from train.chunks import chunked_nll, worth_chunking
-from train.fused import cross_entropy, seen_only_at
+from train.fused import seen_only_at
 from train.objectives import Loss
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def logits_at(model: Any, batch: Batch) -> torch.Tensor:
 
 def token_nll(model: Any, batch: Batch) -> torch.Tensor:
     """Negative log-likelihood of every trained token in nats, float32, (trained,)."""
-    return cross_entropy(logits_at(model, batch).float(), batch.targets)
+    from torch.nn import functional
+
+    return functional.cross_entropy(logits_at(model, batch).float(), batch.targets, reduction="none")
 
 
 def nll(model: Any, batch: Batch) -> Loss:
@@ -68,10 +70,12 @@ def nll(model: Any, batch: Batch) -> Loss:
 
     Over a large vocabulary the logits are computed in chunks (:mod:`train.chunks`) and not kept.
     """
+    from torch.nn import functional
+
     head = model.get_output_embeddings()
     if worth_chunking(head, batch.targets.shape[0]):
         total = chunked_nll(model, head, batch)
         if total is not None:
             return Loss(total)
     logits = logits_at(model, batch)
-    return Loss(cross_entropy(logits.float(), batch.targets, reduction="sum"), logits)
+    return Loss(functional.cross_entropy(logits.float(), batch.targets, reduction="sum"), logits)

@@ -61,22 +61,23 @@ def pack(rows: Sequence[Row]) -> Batch:
     import numpy as np
     import torch
 
-    flat = [collate([row], pad=0) for row in rows]
-    ends = np.cumsum([0, *(len(row) for row in rows)])
-    starts = [int(start) for start in ends[:-1]]
-    places = np.concatenate([np.arange(len(row)) for row in rows])
+    lengths = [len(row) for row in rows]
+    ends = np.cumsum([0, *lengths])
+    ids, trained = np.concatenate([row.ids for row in rows]), np.concatenate([row.trained for row in rows])
+    targets = np.flatnonzero(trained)  # the first token of a row is never trained, so minus one stays in the row
     weights = None
-    if any(part.weights is not None for part in flat):
-        weights = torch.cat([torch.ones(len(part.targets)) if part.weights is None else part.weights for part in flat])
+    if any(row.weights is not None for row in rows):
+        own = [row.trained.astype(np.float32) if row.weights is None else row.weights for row in rows]
+        weights = torch.from_numpy(np.concatenate(own)[trained])
     return Batch(
-        torch.cat([part.ids for part in flat], dim=1),
-        torch.cat([part.positions + start for part, start in zip(flat, starts, strict=True)]),
-        torch.cat([part.targets for part in flat]),
+        torch.from_numpy(ids.astype(np.int64, copy=False))[None],
+        torch.from_numpy(targets - 1),
+        torch.from_numpy(ids[targets].astype(np.int64, copy=False)),
         weights,
         Documents(
-            torch.from_numpy(places)[None],
+            torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None],
             torch.from_numpy(ends.astype(np.int32)),
-            max(len(row) for row in rows),
+            max(lengths),
         ),
     )
 

@@ -78,7 +78,8 @@ def command(
     DATA is the folder of a run or its data/ folder, or one Parquet file. The answers' tokens are trained, the
     prompts' are not (with --objective text every token is); three rows show which before the first step.
     Stopped by Ctrl-C or SIGTERM it saves its state, and the same command goes
-    on from it; against a kill or a power cut, give --save-every.
+    on from it; against a kill or a power cut, give --save-every. The backends
+    trl and command begin anew instead.
 
     Adapters: lora, rslora, dora (matrices beside the weights), qlora (the
     weights in 4 bits), full (every weight), osf (the smaller directions of

@@ -38,8 +38,8 @@ DERIVED = {
     "evalkit.rowstask",
     "evalkit.thinkingtask",
     "train.fused.functions",
+    "train.fused.grouping",
     "train.fused.layer",
-    "train.grouping",
     *KERNELS,
 }
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

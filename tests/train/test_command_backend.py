@@ -104,7 +104,8 @@ def test_token_rows_are_those_of_our_own_loop(program, model_folder, dataset, tm
     assert len((folder / "data" / "validation.jsonl").read_text().splitlines()) == 3
 
 
-def test_llamafactory_is_given_conversations_and_its_config(program, chat_folder, dataset, tmp_path):
+def test_llamafactory_with_its_own_template_is_given_conversations(program, chat_folder, dataset, tmp_path):
+    yaml = pytest.importorskip("yaml")
     config = {"template": "chatml", "logging_steps": 3}
     settings = arm("x", adapter="lora", format="llamafactory", config=config)
     chat = ChatSettings(system="Be brief.")
@@ -116,7 +117,7 @@ def test_llamafactory_is_given_conversations_and_its_config(program, chat_folder
         {"role": "user", "content": "수도는 어디?"},
         {"role": "assistant", "content": "서울"},
     ]
-    found = json.loads((folder / "config.json").read_text())
+    found = yaml.safe_load((folder / "config.yaml").read_text())
     assert found | config | {"finetuning_type": "lora", "lora_target": "all", "max_steps": 6} == found
     assert Path(found["dataset_dir"]).name == "data"
 
@@ -238,7 +239,6 @@ def test_nothing_is_given_to_a_shell(program, model_folder, dataset, tmp_path):
         ({"run": "  "}, "the command is empty"),
         ({"run": "train {konfig}"}, "'{konfig}': {config}, {data}, {model}, {output} can stand in it"),
         ({"run": "train 'x"}, "No closing quotation"),
-        ({"run": "x", "format": "llamafactory"}, "renders with a template of its own"),
         ({}, "backend.command.run: Field required"),
     ],
 )
@@ -246,6 +246,50 @@ def test_settings_that_cannot_be_right(settings, message):
     with pytest.raises(ValidationError) as caught:
         Arm(adapter="lora", backend={"command": settings})
     assert message in str(caught.value)
+
+
+def test_conversations_hold_no_replayed_text():
+    own = {"run": "x", "format": "llamafactory", "config": {"template": "llama3"}}
+    with pytest.raises(ValidationError, match="replay mixes token rows"):
+        Arm(backend={"command": own}, replay={"from": "general", "share": 0.1})
+
+
+def test_token_rows_for_llamafactory_are_a_dataset_on_disk(program, model_folder, dataset, tmp_path):
+    datasets, yaml = pytest.importorskip("datasets"), pytest.importorskip("yaml")
+    folder = seen(program, dataset, model_folder, tmp_path, arm("x", adapter="lora", format="llamafactory"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert Path(config["tokenized_path"]).name == "tokenized"
+    found = datasets.load_from_disk(str(folder / "data" / "tokenized"))
+    rows = [json.loads(line) for line in jsonl(program, dataset, model_folder, tmp_path)]
+    assert [row["input_ids"] for row in found["train"]] == [row["input_ids"] for row in rows]
+    assert [row["labels"] for row in found["train"]] == [row["labels"] for row in rows]
+    assert set(found["validation"][0]) == {"input_ids", "attention_mask", "labels"}
+
+
+def jsonl(program, dataset, model, tmp_path) -> list[str]:
+    """The same rows in the plain form."""
+    (tmp_path / "seen").rename(tmp_path / "seen before")
+    folder = seen(program, dataset, model, tmp_path, arm("x", adapter="lora"))
+    return (folder / "data" / "train.jsonl").read_text().splitlines()
+
+
+STATE = {
+    "log_history": [
+        {"step": 1, "loss": 2.5, "grad_norm": 0.5, "learning_rate": 1e-3, "epoch": 0.1},
+        {"step": 2, "loss": 2.0},
+        {"step": 2, "eval_loss": 9.0},
+        {"step": 3, "loss": float("nan")},
+    ]
+}
+
+
+@pytest.mark.parametrize("told", [json.dumps(STATE), "{", "[]", '{"log_history": [{"step": "x", "loss": 1}]}'])
+def test_the_losses_that_a_trainer_tells_are_the_course(told, program, model_folder, dataset, tmp_path):
+    text = MOVES + f"(output / 'trainer_state.json').write_text({told!r})\n"
+    fit(arm(program(text)), model=model_folder, data=dataset(), output=tmp_path / "out")
+    history = [entry for entry in read_json(tmp_path / "out" / "train.json")["history"] if "loss" in entry]
+    expected = [{"step": 1, "loss": 2.5, "learning_rate": 1e-3, "gradient_norm": 0.5}, {"step": 2, "loss": 2.0}]
+    assert history == (expected if told == json.dumps(STATE) else [])
 
 
 @pytest.mark.slow

@@ -119,13 +119,14 @@ def test_checkpointing_is_tried_with_the_passes_that_go_with_it(model_folder, da
     seen = []
 
     def look(training, rows):
-        seen.append(len(training.passes.parts))
+        seen.append({type(part).__name__ for part in training.passes.parts})
         return recorded_pass(training, rows)
 
     monkeypatch.setattr("train.estimating.recorded_pass", look)
     monkeypatch.setattr("train.estimating.available", lambda device: memory.weights + memory.gradients + 1)
     tight = estimate(arm, model=model_folder, data=data)
-    assert seen == [2, 1], "the last network is whole where it is computed twice"
+    assert "LastNetwork" in seen[0]
+    assert "LastNetwork" not in seen[1], "it is whole where it is computed twice"
     assert tight.advice[-1].startswith("a smaller model")
 
 
@@ -142,14 +143,14 @@ def test_an_estimate_looks_at_the_passes_that_train(model_folder, dataset, monke
     seen = []
 
     def look(training, rows):
-        seen.append([type(part).__name__ for part in training.passes.parts])
+        seen.append({type(part).__name__ for part in training.passes.parts})
 
     monkeypatch.setattr("train.estimating.recorded_pass", look)
     arm = Arm(adapter="full", steps=1, batch_size=2)
     estimate(arm, model=model_folder, data=dataset())
-    assert seen == [["FusedPasses", "LastNetwork"]]
+    assert seen[0] >= {"FusedLayers", "FusedPasses", "LastNetwork"}
     estimate(arm.model_copy(update={"compile": True}), model=model_folder, data=dataset())
-    assert seen[1] == [], "nothing is compiled for a look"
+    assert not seen[1], "nothing is compiled for a look"
 
 
 def test_documents_of_a_packed_batch_attend_to_themselves():

@@ -24,6 +24,7 @@ from datakit.core.storage import write_text
 from train.backends import BackendSettings, Job, Outcome
 from train.backends.files import Files, write_files
 from train.backends.redacted import redactor, secret_in
+from train.backends.told import losses_told
 from train.errors import TrainError
 
 if TYPE_CHECKING:
@@ -83,10 +84,8 @@ class Command:
             return f"adapter '{arm.adapter}' is not known to other programs; full and lora are"
         if arm.objective != "sft":
             return f"objective '{arm.objective}' is not written for other programs; sft is"
-        if settings.format == "llamafactory" and arm.replay is not None:
-            return "replay mixes token rows, which LLaMA-Factory does not read; take format axolotl or tokens"
-        if settings.format == "llamafactory" and "template" not in settings.config:
-            return "LLaMA-Factory renders with a template of its own: name it, as in config: {template: llama3}"
+        if settings.format == "llamafactory" and "template" in settings.config and arm.replay is not None:
+            return "replay mixes token rows; with a template of its own LLaMA-Factory reads conversations: leave it out"
         return None
 
     def train(self, job: Job, folder: Path) -> Outcome:
@@ -100,7 +99,7 @@ class Command:
         seconds = time.perf_counter() - started
         _take(files.output, folder, job.log)
         _stop_tokens(folder, job.ready.stop_tokens, job.log)
-        return Outcome(max(seconds, 1e-6))
+        return Outcome(max(seconds, 1e-6), history=losses_told(files.output))
 
 
 def _run(line: list[str], files: Files, log: Path, timeout: float | None) -> None:

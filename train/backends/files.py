@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datakit.core.storage import write_text
 from train.backends import Job
+from train.backends.tokenized import write_tokenized
 from train.data import read_files
 from train.schedules import warmup_steps
+
+if TYPE_CHECKING:
+    from train.masking import Row
 
 __all__ = ["FORMATS", "Files", "Format", "write_files"]
 
@@ -48,7 +52,7 @@ def write_files(job: Job, format: str, own: Mapping[str, Any]) -> Files:
         own: The user's keys of the config; they win.
     """
     work = job.work.resolve()
-    suffix = "yaml" if format == "axolotl" else "json"
+    suffix = "json" if format == "tokens" else "yaml"  # the JSON that LLaMA-Factory says it takes it cannot open
     files = Files(work, work / "data", work / f"config.{suffix}", job.ready.folder.resolve(), work / "output")
     files.data.mkdir()
     config = {**FORMATS[format](job, files), **own}
@@ -92,6 +96,7 @@ def _axolotl(job: Job, files: Files) -> dict[str, Any]:
         "max_steps": job.steps,
         "optimizer": "adamw_torch_fused",
         "bf16": job.bfloat16,
+        "logging_steps": 1,
         "save_strategy": "no",
         **_schedule(job, clip="max_grad_norm", schedule="lr_scheduler"),
     }
@@ -101,12 +106,53 @@ def _axolotl(job: Job, files: Files) -> dict[str, Any]:
         everywhere = arm.targets == "all-linear"
         config |= {"adapter": "lora", "lora_r": arm.rank, "lora_alpha": arm.alpha, "lora_dropout": arm.dropout}
         config |= {"lora_target_linear": True} if everywhere else {"lora_target_modules": _names(arm.targets)}
+        config |= _without_kernels()
     return config
 
 
+def _without_kernels() -> dict[str, bool]:
+    """Axolotl turns its kernels for LoRA on by itself, which without a GPU end the training."""
+    import torch
+
+    parts = () if torch.cuda.is_available() else ("mlp", "qkv", "o", "embedding")
+    return {f"lora_{part}_kernel": False for part in parts}
+
+
 def _llamafactory(job: Job, files: Files) -> dict[str, Any]:
-    """LLaMA-Factory renders conversations with a template of its own, which the user names in the config."""
-    arm, known = job.arm, {"train": "train.json"}
+    """LLaMA-Factory takes token rows as they are; named a template of its own, it renders conversations with that."""
+    arm = job.arm
+    config: dict[str, Any] = {
+        "model_name_or_path": str(files.model),
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": arm.adapter,
+        "cutoff_len": job.ready.max_length,
+        "output_dir": str(files.output),
+        "per_device_train_batch_size": arm.batch_size,
+        "gradient_accumulation_steps": arm.accumulate,
+        "max_steps": job.steps,
+        "bf16": job.bfloat16,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        **_schedule(job, clip="max_grad_norm", schedule="lr_scheduler_type"),
+    }
+    if arm.adapter == "lora":
+        targets = "all" if arm.targets == "all-linear" else ",".join(_names(arm.targets))
+        config |= {"lora_rank": arm.rank, "lora_alpha": arm.alpha, "lora_dropout": arm.dropout, "lora_target": targets}
+    rendered = "template" in job.settings.config
+    return config | (_conversing if rendered else _tokenized)(job, files)
+
+
+def _tokenized(job: Job, files: Files) -> dict[str, Any]:
+    """A dataset has to be named all the same, and a template: ``empty`` leaves the tokenizer alone."""
+    place = files.data / "tokenized"
+    write_tokenized(place, _splits(job))
+    return {"tokenized_path": str(place), "dataset": "train", "template": "empty"}
+
+
+def _conversing(job: Job, files: Files) -> dict[str, Any]:
+    known = {}
     for split in ("train", "validation"):
         if paths := job.ready.files[split]:
             write_text(files.data / f"{split}.json", json.dumps(list(_conversations(job, paths)), ensure_ascii=False))
@@ -122,29 +168,7 @@ def _llamafactory(job: Job, files: Files) -> dict[str, Any]:
         for split, name in known.items()
     }
     write_text(files.data / "dataset_info.json", json.dumps(info, indent=1))
-    config: dict[str, Any] = {
-        "model_name_or_path": str(files.model),
-        "stage": "sft",
-        "do_train": True,
-        "finetuning_type": arm.adapter,
-        "dataset": "train",
-        "dataset_dir": str(files.data),
-        "mask_history": arm.turns != "all",
-        "cutoff_len": job.ready.max_length,
-        "output_dir": str(files.output),
-        "per_device_train_batch_size": arm.batch_size,
-        "gradient_accumulation_steps": arm.accumulate,
-        "max_steps": job.steps,
-        "bf16": job.bfloat16,
-        "logging_steps": 10,
-        "save_strategy": "no",
-        "report_to": "none",
-        **_schedule(job, clip="max_grad_norm", schedule="lr_scheduler_type"),
-    }
-    if arm.adapter == "lora":
-        targets = "all" if arm.targets == "all-linear" else ",".join(_names(arm.targets))
-        config |= {"lora_rank": arm.rank, "lora_alpha": arm.alpha, "lora_dropout": arm.dropout, "lora_target": targets}
-    return config
+    return {"dataset": "train", "dataset_dir": str(files.data), "mask_history": job.arm.turns != "all"}
 
 
 FORMATS: Mapping[str, Format] = {"axolotl": _axolotl, "llamafactory": _llamafactory, "tokens": _tokens}
@@ -167,14 +191,18 @@ def _names(targets: str | list[str] | None) -> list[str]:
 
 
 def _write_rows(job: Job, files: Files, *, mask: bool = False) -> None:
+    for split, rows in _splits(job).items():
+        _write_lines(files.data / f"{split}.jsonl", rows, mask=mask)
+
+
+def _splits(job: Job) -> dict[str, Iterable[Row]]:
     """The rows of one epoch, replay among them, and those to validate on, as the model is to see them."""
     epoch = itertools.islice(job.stream, job.stream.steps_per_epoch)
-    _write_lines(files.data / "train.jsonl", itertools.chain.from_iterable(epoch), mask=mask)
-    if job.ready.validation.rows:
-        _write_lines(files.data / "validation.jsonl", job.ready.validation.rows, mask=mask)
+    found: dict[str, Iterable[Row]] = {"train": itertools.chain.from_iterable(epoch)}
+    return found | ({"validation": job.ready.validation.rows} if job.ready.validation.rows else {})
 
 
-def _write_lines(path: Path, rows: Iterable[Any], *, mask: bool) -> None:
+def _write_lines(path: Path, rows: Iterable[Row], *, mask: bool) -> None:
     lines = []
     for row in rows:
         ids = row.ids.tolist()

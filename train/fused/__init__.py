@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from train.fused.last import LastNetwork, seen_only_at
 from train.fused.layers import FusedLayers
-from train.fused.loss import FusedLoss, cross_entropy
 from train.fused.passes import FusedPasses
 
-__all__ = ["FusedLayers", "FusedLoss", "FusedPasses", "LastNetwork", "cross_entropy", "seen_only_at"]
+__all__ = ["FusedLayers", "FusedPasses", "LastNetwork", "seen_only_at"]

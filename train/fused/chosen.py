@@ -15,7 +15,6 @@ from train.config import Arm
 from train.data import Batch
 from train.fused.last import LastNetwork
 from train.fused.layers import FusedLayers
-from train.fused.loss import FusedLoss
 from train.fused.passes import FusedPasses
 from train.losses import token_nll
 from train.objectives import Objective
@@ -38,7 +37,7 @@ class Passes:
         text: What they are, in words.
     """
 
-    parts: tuple[FusedPasses | FusedLayers | FusedLoss | LastNetwork | CompiledBlocks, ...] = ()
+    parts: tuple[FusedPasses | FusedLayers | LastNetwork | CompiledBlocks, ...] = ()
     text: str = "the model's own"
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -82,7 +81,7 @@ def fewer_passes(
             with without_dropout(model):
                 blocks.check(losses)
         return Passes((blocks,), "blocks compiled")
-    parts: list[FusedPasses | FusedLayers | FusedLoss | LastNetwork] = []
+    parts: list[FusedPasses | FusedLayers | LastNetwork] = []
     said = []
     few_threads = torch.get_num_threads() <= _MOST_THREADS
     fused = model.device.type == "cpu" and model.dtype == torch.float32 and few_threads
@@ -96,11 +95,9 @@ def fewer_passes(
         parts += [layers] if layers.count else []
         said += [f"{layers.count} layers in one function each"] if layers.count else []
     if fused:
-        passes, of_loss = FusedPasses(model), losses is not None
+        passes = FusedPasses(model)
         parts += [passes] if passes.names else []
-        parts += [FusedLoss()] if of_loss else []
-        names = sorted([*passes.names, *(["loss"] if of_loss else [])])
-        said += [f"one pass each for {', '.join(names)}"] if names else []
+        said += [f"one pass each for {', '.join(passes.names)}"] if passes.names else []
     if narrow:
         parts.append(last)
         said.append("the last feed-forward network where a token is trained")

@@ -1,6 +1,6 @@
-"""RMS norm, gated unit, rotary positions and cross-entropy as functions that autograd knows, on the CPU in float32.
+"""RMS norm, gated unit and rotary positions as functions that autograd knows, on the CPU in float32.
 
-PyTorch has none of them as one call on the CPU: a norm is five passes over the activations and ten back, each of
+PyTorch has none of the three as one call on the CPU: a norm is five passes over the activations and ten back, each of
 them written and read again. Here it is one each way, and nothing is kept but what comes in.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["gated", "rms_norm", "rotary", "token_losses"]
+__all__ = ["gated", "rms_norm", "rotary"]
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -86,32 +86,6 @@ class _Rotary(torch.autograd.Function):
         return _turned(kernel, grad_q, ctx.angles), _turned(kernel, grad_k, ctx.angles), None, None
 
 
-class _TokenLosses(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        logits = logits.contiguous()
-        rests, losses = torch.empty(len(logits)), torch.empty(len(logits))
-        largest = logits.detach().amax(-1) if len(logits) else rests
-        parts = (_array(logits), _numbers(targets), _array(largest), _array(rests), _array(losses))
-        _kernels().cross_entropy(*parts)
-        ctx.save_for_backward(logits, targets, largest, rests)
-        return losses
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        logits, targets, *sums = ctx.saved_tensors
-        grad_logits = torch.empty_like(logits)
-        parts = (_array(grad.contiguous()), _array(logits), _numbers(targets), *map(_array, [*sums, grad_logits]))
-        _kernels().cross_entropy_gradients(*parts)
-        return grad_logits, None
-
-
-def _numbers(targets: torch.Tensor) -> NDArray[np.int64]:
-    array: NDArray[np.int64] = targets.contiguous().numpy()
-    return array
-
-
 def _turned(kernel: Any, x: torch.Tensor, angles: list[Any]) -> torch.Tensor:
     """``x`` is (batch, heads, tokens, size) and lies in memory as (batch, tokens, heads, size), as models have it."""
     lying = x.transpose(1, 2).contiguous()
@@ -165,20 +139,4 @@ def rotary(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tenso
         sin: As cos.
     """
     found: tuple[torch.Tensor, torch.Tensor] = _Rotary.apply(q, k, cos, sin)  # type: ignore[no-untyped-call]
-    return found
-
-
-def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each row in nats, log sum exp(logits) - logits[target], (rows,), float32 on the CPU.
-
-    Args:
-        logits: (rows, classes).
-        targets: Classes, (rows,), int64.
-
-    Raises:
-        IndexError: A target is no class.
-    """
-    if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < logits.shape[-1]):
-        raise IndexError(f"target is no class: {int(targets.min())} to {int(targets.max())} of {logits.shape[-1]}")
-    found: torch.Tensor = _TokenLosses.apply(logits, targets)  # type: ignore[no-untyped-call]
     return found

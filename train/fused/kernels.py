@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_rows",
-    "cross_entropy",
-    "cross_entropy_gradients",
     "gate",
     "gate_and_gradients",
     "gate_gradients",
@@ -97,19 +95,13 @@ def rms_norm_gradients(
 
 
 @inlined
-def _exp(value: Any) -> Any:
-    """Between exp(-87) and exp(87); of NaN NaN."""
-    z = -_FAR if value < -_FAR else value
-    z = _FAR if z > _FAR else z
+def _sigmoid(value: Any) -> Any:
+    z = min(max(-value, -_FAR), _FAR)
     n = np.floor(z * _LOG2E + _HALF)
     f = (z - n * _LN2_HIGH) - n * _LN2_LOW
     p = ((((_P0 * f + _P1) * f + _P2) * f + _P3) * f + _P4) * f + _P5
-    return (p * f * f + f + _ONE) * np.int32((np.int32(n) + _BIAS) << _MANTISSA).view(np.float32)
-
-
-@inlined
-def _sigmoid(value: Any) -> Any:
-    return _ONE / (_ONE + _exp(-value))
+    power = np.int32((np.int32(n) + _BIAS) << _MANTISSA).view(np.float32)
+    return _ONE / (_ONE + (p * f * f + f + _ONE) * power)
 
 
 @reordering
@@ -248,45 +240,3 @@ def rows_at(x: Floats, places: Places, first: int, y: Floats) -> None:
         if p >= 0 and p < end:
             for j in range(size):
                 y[t, j] = x[p, j]
-
-
-@reordering
-def cross_entropy(logits: Floats, targets: Places, largest: Floats, rests: Floats, losses: Floats) -> None:
-    """Losses = log sum exp - the target's logit, row by row.
-
-    Args:
-        logits: (rows, classes).
-        targets: (rows,).
-        largest: Logit of each row, (rows,).
-        rests: log sum exp less the largest, (rows,), written.
-        losses: (rows,), written.
-    """
-    rows, classes = logits.shape
-    for i in range(rows):
-        most, total = largest[i], np.float32(0)
-        for j in range(classes):
-            total += _exp(logits[i, j] - most)
-        rests[i] = np.log(total)
-        losses[i] = (most - logits[i, targets[i]]) + rests[i]
-
-
-@reordering
-def cross_entropy_gradients(
-    grad: Floats, logits: Floats, targets: Places, largest: Floats, rests: Floats, grad_logits: Floats
-) -> None:
-    """grad_logits = g (softmax - 1 at the target).
-
-    Args:
-        grad: (rows,).
-        logits: (rows, classes).
-        targets: (rows,).
-        largest: (rows,).
-        rests: (rows,).
-        grad_logits: (rows, classes), written.
-    """
-    rows, classes = logits.shape
-    for i in range(rows):
-        scale, most, part = grad[i], largest[i], _ONE / np.exp(rests[i])
-        for j in range(classes):
-            grad_logits[i, j] = _exp(logits[i, j] - most) * part * scale
-        grad_logits[i, targets[i]] -= scale

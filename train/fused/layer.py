@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from train.grouping import Grouping
+    from train.fused.grouping import Grouping
 
 __all__ = ["LayerShape", "Rows", "Scratch", "decoder_layer"]
 
@@ -99,17 +99,17 @@ class _Layer(torch.autograd.Function):
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
         n, width = x.shape
         grouping, seen = rows.grouping, rows.seen
-        places = len(grouping.tokens)
+        places = grouping.tokens.shape[0]
         turn = (_array(rows.cos), _array(rows.sin), grouping.tokens.numpy())
 
         scales, normed = torch.empty(n), scratch("normed", n, width)
         run.rms_norm(_array(x), _array(w1), _float(shape.eps[0]), _array(normed), _array(scales))
         turned = []
         for weight, heads in ((wq, shape.heads), (wk, shape.key_heads)):
-            flat = torch.mm(normed, weight.t(), out=scratch("flat", n, len(weight)))
+            flat = torch.mm(normed, weight.t(), out=scratch("flat", n, weight.shape[0]))
             turned.append(torch.empty(places, heads * shape.size))
             run.rotate_at(_heads(flat, heads), *turn, _heads(turned[-1], heads))
-        flat = torch.mm(normed, wv.t(), out=scratch("flat", n, len(wv)))
+        flat = torch.mm(normed, wv.t(), out=scratch("flat", n, wv.shape[0]))
         q, k, v = (*turned, flat.index_select(0, grouping.tokens))
         found, sums = [], []
         for own in zip(*(_groups(part, grouping, shape) for part in (q, k, v)), strict=True):
@@ -117,12 +117,12 @@ class _Layer(torch.autograd.Function):
             found.append(output)
             sums.append(total)
         at = grouping.places if seen is None else grouping.places.index_select(0, seen)
-        attended = torch.empty(len(at), len(wq))
+        attended = torch.empty(at.shape[0], wq.shape[0])
         for part, first in _lying(found):
             run.rows_at(_array(part), at.numpy(), first, _array(attended))
 
         h = torch.addmm(x if seen is None else x.index_select(0, seen), attended, wo.t())
-        scales_2, normed = torch.empty(len(h)), scratch("normed", len(h), width)
+        scales_2, normed = torch.empty(h.shape[0]), scratch("normed", h.shape[0], width)
         run.rms_norm(_array(h), _array(w2), _float(shape.eps[1]), _array(normed), _array(scales_2))
         opened, through = torch.mm(normed, wg.t()), torch.mm(normed, wu.t())
         both = scratch("wide", *opened.shape)
@@ -140,7 +140,7 @@ class _Layer(torch.autograd.Function):
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
         shape, rows = ctx.shape, ctx.rows
         grouping, seen = rows.grouping, rows.seen
-        run, scratch, width, m = _kernels(), rows.scratch, x.shape[1], len(h)
+        run, scratch, width, m = _kernels(), rows.scratch, x.shape[1], h.shape[0]
         wanted = ctx.needs_input_grad[3:]
         grads: list[torch.Tensor | None] = [None] * 9
 
@@ -161,12 +161,9 @@ class _Layer(torch.autograd.Function):
         grads[5] = _norm_back(d_normed, h, w2, scales_2, dh, wanted=wanted[5])
         dh += dy
 
-        attended = torch.empty(len(at), len(wq))
-        for part, first in _lying(found):
-            run.rows_at(_array(part), at.numpy(), first, _array(attended))
         of_weight(4, dh, attended)
         d_attended = torch.mm(dh, wo, out=scratch("attended", *attended.shape))
-        d_found = torch.zeros(len(grouping.tokens), shape.heads * shape.size).index_copy_(0, at, d_attended)
+        d_found = torch.zeros(grouping.tokens.shape[0], shape.heads * shape.size).index_copy_(0, at, d_attended)
         parts = zip(
             _groups(d_found, grouping, shape),
             *(_groups(part, grouping, shape) for part in (q, k, v)),
@@ -179,7 +176,7 @@ class _Layer(torch.autograd.Function):
         run.scaled(_array(x), _array(w1), _array(scales), _array(normed := scratch("normed", *x.shape)))
         d_normed = scratch("d_normed", *x.shape)
         for number, (weight, heads) in enumerate(((wq, shape.heads), (wk, shape.key_heads), (wv, shape.key_heads))):
-            flat = scratch("flat", len(x), len(weight))
+            flat = scratch("flat", x.shape[0], weight.shape[0])
             for part, first in _lying([group[number] for group in back]):
                 if number < 2:
                     run.rotate_back_at(_heads(part, heads), *turn, first, _heads(flat, heads))
@@ -199,7 +196,7 @@ class _Layer(torch.autograd.Function):
 def _norm_back(
     grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, dx: torch.Tensor, *, wanted: bool
 ) -> torch.Tensor | None:
-    own = torch.zeros(len(weight) if wanted else 0)
+    own = torch.zeros(weight.shape[0] if wanted else 0)
     _kernels().rms_norm_gradients(*(_array(part) for part in (grad, x, weight, scales, dx, own)))
     return own if wanted else None
 
@@ -218,7 +215,7 @@ def _float(value: float) -> np.float32:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().numpy()
+    array: NDArray[np.float32] = (tensor.detach() if tensor.requires_grad else tensor).numpy()
     return array
 
 
@@ -227,12 +224,12 @@ def _line(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 def _heads(tensor: torch.Tensor, heads: int) -> NDArray[np.float32]:
-    return _array(tensor).reshape(len(tensor), heads, -1)
+    return _array(tensor).reshape(tensor.shape[0], heads, -1)
 
 
 def _groups(flat: torch.Tensor, grouping: Grouping, shape: LayerShape) -> list[torch.Tensor]:
     """The groups of (places, heads * size), each (rows, heads, length, size)."""
-    parts = torch.split(flat, [rows * length for rows, length in grouping.shapes])
+    parts = torch.split(flat, grouping.sizes)
     return [
         part.view(rows, length, -1, shape.size).transpose(1, 2)
         for part, (rows, length) in zip(parts, grouping.shapes, strict=True)
@@ -245,7 +242,7 @@ def _lying(parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, int]]:
     for part in parts:
         lying = part.transpose(1, 2).reshape(-1, part.shape[1] * part.shape[3])
         yield lying, first
-        first += len(lying)
+        first += lying.shape[0]
 
 
 def decoder_layer(x: torch.Tensor, shape: LayerShape, rows: Rows, weights: list[torch.Tensor]) -> torch.Tensor:

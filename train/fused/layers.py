@@ -67,8 +67,8 @@ class FusedLayers:
         self._entered.clear()
 
     def _forward(self, layer: Any, shape: LayerShape, *, narrow: bool) -> Callable[..., Any]:
+        from train.fused.grouping import grouped
         from train.fused.layer import Rows, Scratch, decoder_layer
-        from train.grouping import grouped
 
         own = layer.forward
         attention, network = layer.self_attn, layer.mlp

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from datakit.core.checkpoint import Architecture
 from train.data import Batch, Encoded, collate, encode_rows, encoded
 from train.encoder import Encoder
-from train.fused import cross_entropy
 from train.losses import logits_at, nll
 from train.masking import Row, text_rows
 from train.objectives import Loss
@@ -70,6 +69,8 @@ class Sft:
 
 def weighted_nll(model: Any, batch: Batch, weights: torch.Tensor) -> Loss:
     """- sum over trained tokens of w_t log p(t | before t), in nats, float32."""
+    from torch.nn import functional
+
     logits = logits_at(model, batch)
-    each = cross_entropy(logits.float(), batch.targets)
+    each = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
     return Loss((each * weights).sum(), logits)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from train.fused.functions import gated, rms_norm, rotary, token_losses
+from train.fused.functions import gated, rms_norm, rotary
 
 EPS = 1e-6
 
@@ -99,31 +99,3 @@ def test_equal_inputs_give_equal_bits() -> None:
     x, weight = draws((1, 500, 96), (96,))
     grads = [torch.autograd.grad(rms_norm(x, weight, EPS).pow(3).sum(), [x, weight]) for _ in range(2)]
     assert all(torch.equal(one, other) for one, other in zip(*grads, strict=True))
-
-
-@pytest.mark.parametrize("shape", [(1, 2), (7, 33), (50, 1248), (3, 40_000)])
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 40.0])
-def test_token_losses(shape: tuple[int, int], scale: float) -> None:
-    (logits,) = draws(shape, scale=scale)
-    targets = torch.randint(0, shape[1], shape[:1], generator=torch.Generator().manual_seed(5))
-    agree(
-        lambda own: token_losses(own, targets),
-        lambda own: functional.cross_entropy(own, targets, reduction="none"),
-        [logits],
-    )
-
-
-def test_token_losses_of_no_rows_and_of_a_wrong_target() -> None:
-    assert token_losses(torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64)).shape == (0,)
-    with pytest.raises(IndexError, match="no class: 0 to 5 of 5"):
-        token_losses(torch.zeros(2, 5), torch.tensor([0, 5]))
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_token_losses_of_what_is_no_number_are_pytorch_s(bad: float) -> None:
-    logits = torch.zeros(2, 4)
-    logits[0, 1] = bad
-    for target in (1, 2):
-        targets = torch.tensor([target, 0])
-        wanted = functional.cross_entropy(logits, targets, reduction="none")
-        assert torch.allclose(token_losses(logits, targets), wanted, equal_nan=True)
