@@ -17,6 +17,8 @@ from datakit.core.limits import time_limit
 
 __all__ = ["ChatSettings", "encode", "ends_turn", "is_chat", "render_answer", "render_prompt", "tokenize"]
 
+_ADDED = 1_000_000  # characters that a template may add to what the turns hold; a system prompt has thousands
+_ESCAPED = 6  # one character of a turn may become so many: JSON writes \\u00e9
 _FIRST = 30.0  # seconds for the first rendering of a template: a loop in it would hold up everything in silence
 
 
@@ -70,7 +72,8 @@ def _templated(turns: list[dict[str, str]], tokenizer: Any, **options: bool) -> 
     A template is a program of the model's: whatever it raises, sandboxed as it is, is an error of the template.
 
     Raises:
-        DatakitError: The template is broken, or refuses these turns (many refuse a system prompt).
+        DatakitError: The template is broken, refuses these turns (many refuse a system prompt), or makes far more of
+            them than they hold.
     """
     try:
         text: str = tokenizer.apply_chat_template(turns, tokenize=False, **options)
@@ -83,6 +86,13 @@ def _templated(turns: list[dict[str, str]], tokenizer: Any, **options: bool) -> 
             f"the model's chat template does not render turns of {roles} ({said})",
             hint="Leave the system prompt out, mend the template, or set chat.template: none",
         ) from error
+    held = sum(len(turn["content"] or "") for turn in turns)
+    if len(text) > _ADDED + _ESCAPED * held:
+        raise DatakitError(
+            f"the model's chat template makes {len(text):,} characters of turns that hold {held:,}; it may add "
+            f"{_ADDED:,} to them",
+            hint="Mend the template, or set chat.template: none",
+        )
     return text
 
 

@@ -28,7 +28,7 @@ data:
 model: pocket
 arms:
   full:
-    {adapter: full, learning_rate: 5e-3, steps: 40, checkpoints: {every: 8},
+    {adapter: full, learning_rate: 5e-3, steps: 40, checkpoints: {every: 2},
      watch: {every: 4, items: 40, stop: {forgetting: .2}, keep: best}}
 evaluate: {suite: SUITE, limit: 10}
 """

@@ -128,6 +128,21 @@ def test_variables_keep_ids_free_of_the_machine(tmp_path, monkeypatch):
         expand("${MY_DATA}/y")
 
 
+def test_an_absolute_path_is_the_relative_one(tmp_path):
+    """Inside the recipe's folder ids do not depend on where that lies; outside they hold the way to the file."""
+    ids = []
+    for name in ("here", "there"):
+        folder = tmp_path / name / "recipe"
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / "a.jsonl").write_bytes(CONTENT)
+        paths = (folder / "sub" / "a.jsonl", folder / "sub" / "*.jsonl", "sub/a.jsonl")
+        ids += [datakit.read(str(path), folder=folder)["id"].to_pylist() for path in paths]
+    assert all(own == ids[0] for own in ids)
+    outside = datakit.read(str(tmp_path / "here" / "recipe" / "sub" / "a.jsonl"), folder=folder)
+    assert outside["origin"][0].as_py() == "../../here/recipe/sub/a.jsonl:1"
+    assert outside["id"].to_pylist() != ids[0]
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datakit.core.chat import ChatSettings
+from datakit.core.chat import ChatSettings, render_prompt
 from datakit.core.errors import DatakitError
 from datakit.core.example import to_table
 from datakit.core.storage import write_table
@@ -81,3 +81,21 @@ def test_a_template_that_loops_is_ended(trained, make_tokenizer, dataset, monkey
     loop = "{% for i in range(90000) %}" * 3 + "{% endfor %}" * 3
     with pytest.raises(DatakitError, match=r"has not rendered one answer in 0\.1 s\. Does it loop\?"):
         trained(make_tokenizer(template=loop), dataset())
+
+
+def test_a_template_that_makes_far_too_much_of_a_row_names_it(trained, make_tokenizer, dataset):
+    """10 MB for every row would go through the tokenizer otherwise. Only one row meets it."""
+    bomb = "{% if 'Italy' in messages[0].content %}{{ 'x' * 10000000 }}{% endif %}"
+    template = bomb + "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
+    with pytest.raises(DatakitError) as caught:
+        trained(make_tokenizer(template=template), dataset())
+    said = str(caught.value)
+    assert "chat template makes 10,0" in said
+    assert "it may add 1,000,000 to them" in said
+    assert "row1" in said
+
+
+def test_a_long_turn_is_no_fault_of_the_template(make_tokenizer):
+    tokenizer = make_tokenizer(template="{% for m in messages %}{{ m.content | tojson }}{% endfor %}")
+    turns = [{"role": "user", "content": "가\n" * 1_500_000}]
+    assert len(render_prompt(turns, tokenizer, ChatSettings())) > 3_000_000
