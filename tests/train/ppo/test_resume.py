@@ -264,7 +264,7 @@ def test_a_killed_process_goes_on_bit_for_bit(number, run, tmp_path):
 def test_a_reward_that_is_no_number_leaves_the_states(run, tmp_path):
     (run["imports"] / "likes.py").write_text(
         "calls = []\n\n\ndef letters(prompts, completions, **columns):\n    calls.append(1)\n"
-        "    return [1.0 if len(calls) < 4 else float('nan')] * len(prompts)\n"
+        "    return [1.0 if len(calls) < 6 else float('nan')] * len(prompts)\n"
     )
     with pytest.raises(TrainError, match="gave nan"):
         fit(ARMS["full"], output=tmp_path / "out", **run)
