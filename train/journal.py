@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from train.errors import Diverged
 from train.events import Event, Flat, StepDone, Validated, Watched
+from train.stopwatch import Stopwatch
 from train.usage import memory_used
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["Journal"]
 _FLAT_AFTER, _FLAT_ENTRIES = 0.3, 12  # share of the steps, and losses that have to be known, to say that none fell
 
 
-class Journal:
+class Journal(Stopwatch):
     """Collects a run's history and reports events.
 
     Args:
@@ -38,6 +38,7 @@ class Journal:
     """
 
     def __init__(self, steps: int, report: Callable[[Event], None]) -> None:
+        super().__init__()
         self.history: list[dict[str, Any]] = []
         self.trained_tokens = 0
         self.tokens = 0
@@ -46,21 +47,7 @@ class Journal:
         self._steps, self._report = steps, report
         self._nll: torch.Tensor | float = 0.0
         self._since, self._weight = 0, 0.0
-        self._seconds, self._started = 0.0, math.nan
         self._looked = False
-
-    @property
-    def seconds(self) -> float:
-        """Time spent training, without validation."""
-        return self._seconds if math.isnan(self._started) else self._seconds + time.perf_counter() - self._started
-
-    def resume(self) -> None:
-        """Starts the clock."""
-        self._started = time.perf_counter()
-
-    def pause(self) -> None:
-        """Stops the clock."""
-        self._seconds, self._started = self.seconds, math.nan
 
     def state(self) -> dict[str, Any]:
         """All of it, as JSON takes it; at a logging step, so that no loss is waiting to be looked at."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from train.ppo.learner import Step
+from train.stopwatch import Stopwatch
 
 __all__ = ["History"]
 
 
-class History:
+class History(Stopwatch):
     """Collects entries; its clock stands still while something else than training happens.
 
     Attributes:
@@ -21,22 +20,9 @@ class History:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.entries: list[dict[str, Any]] = []
         self.tokens = 0
-        self._seconds, self._started = 0.0, math.nan
-
-    @property
-    def seconds(self) -> float:
-        """Time spent in steps."""
-        return self._seconds if math.isnan(self._started) else self._seconds + time.perf_counter() - self._started
-
-    def resume(self) -> None:
-        """Starts the clock."""
-        self._started = time.perf_counter()
-
-    def pause(self) -> None:
-        """Stops the clock."""
-        self._seconds, self._started = self.seconds, math.nan
 
     def state(self) -> dict[str, Any]:
         """All of it, as JSON takes it."""
