@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["fake_organization", "fake_person", "fake_place"]
+__all__ = ["fake_organization", "fake_person", "fake_place", "tells_the_name"]
 
 Draw = Callable[[int], int]
 
@@ -103,3 +103,14 @@ def fake_organization(value: str, draw: Draw) -> str:
     if _HANGUL.search(value):
         return "".join(_KOREAN_FIRST[draw(len(_KOREAN_FIRST))] for _ in range(3)) + "상사"
     return f"{_stem(draw)}{_FAMILY_ENDS[draw(len(_FAMILY_ENDS))]} {_stem(draw)} Ltd"
+
+
+def _told_by(name: str) -> set[str]:
+    """Its words, and every two syllables in a row of Korean ones: a family name alone tells nothing."""
+    words = set(re.findall(r"\w+", name.casefold())) - {"ltd"}
+    return words | {word[at : at + 2] for word in words if _HANGUL.search(word) for at in range(len(word) - 1)}
+
+
+def tells_the_name(value: str, fake: str) -> bool:
+    """Whether a fake name holds a word of the real one, or two syllables in a row of a Korean one."""
+    return not _told_by(value).isdisjoint(_told_by(fake))

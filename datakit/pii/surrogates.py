@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from datakit.pii.key import Key
-from datakit.pii.names import fake_organization, fake_person, fake_place
+from datakit.pii.names import fake_organization, fake_person, fake_place, tells_the_name
 
 __all__ = ["canonical", "surrogate"]
 
@@ -31,6 +31,7 @@ _DRAMA: Final = (
     "161 496 0",
     "191 498 0",
 )
+_NAMES: Final = ("PERSON", "LOCATION", "ORGANIZATION")
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz"
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -67,7 +68,7 @@ def surrogate(entity: str, value: str, key: Key, *, taken: Callable[[str], bool]
             return key.number(entity, base, str(attempt), str(drawn), below=below)
 
         fake = make(value, draw)
-        if not taken(fake):
+        if not taken(fake) and not (entity in _NAMES and tells_the_name(value, fake)):
             return fake
     return f"<{entity}>"  # the reserved range is used up
 
