@@ -31,6 +31,7 @@ from pydantic import ValidationError
 from datakit import pocket
 from datakit.core.errors import DatakitError
 from datakit.core.storage import atomic_directory, write_json, write_text
+from datakit.experiment.events import Event
 from datakit.experiment.interpolate import interpolate
 from datakit.experiment.layout import Layout
 from datakit.experiment.run import run
@@ -40,6 +41,8 @@ from train import Arm
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("DATAKIT_REAL_DATA") or ROOT / ".." / "shared" / "data").resolve()
+# In a recipe: ids and splits of rows follow a file's name, which with the variable is the same wherever the run lies.
+NAMED = f"${{DATAKIT_REAL_DATA:-{REAL}}}"
 SEEDS = (1, 2, 3)
 ALPHAS = (0.25, 0.5, 0.75)
 BUDGET = 0.01
@@ -120,14 +123,14 @@ def pocket_data(folder: Path) -> dict[str, Any]:
 
 def _books() -> dict[str, Any]:
     """Children's books: near to the stories the model was pretrained on, which are not at hand."""
-    path = str(REAL / "text" / "classic_books" / "Lewis Carroll*.md")
+    path = f"{NAMED}/text/classic_books/Lewis Carroll*.md"
     return {"path": path, "format": "text", "rows": "paragraph", "columns": {"text": "text"}, "use": "replay"}
 
 
 def sms_data(folder: Path) -> dict[str, Any]:
     """5,574 text messages, ham or spam."""
     task = {
-        "path": str(REAL / "classification" / "sms_spam" / "SMSSpamCollection.gz"),
+        "path": f"{NAMED}/classification/sms_spam/SMSSpamCollection.gz",
         "format": "tsv",
         "header": ["label", "message"],
         "quoting": "none",
@@ -201,12 +204,18 @@ def _ran(what: str, recipe: Path, output: Path, **cells: Any) -> bool:
     """Runs some cells; every call reads all logs for the report, so one for a whole seed is quicker than one an arm."""
     start = time.monotonic()
     try:
-        run(recipe, output=output, **cells)
+        run(recipe, output=output, listen=_told, **cells)
     except DatakitError as error:
         print(f"{what}: {error}", file=sys.stderr)
         return False
     print(f"{what}: {time.monotonic() - start:.0f} s", flush=True)
     return True
+
+
+def _told(event: Event) -> None:
+    """Evaluations that are no longer true leave the run, and with them their lines the table."""
+    if event.stage == "dropped":
+        print(event.text, file=sys.stderr, flush=True)
 
 
 def interpolated(name: str, arm: str, report: Report, folder: Path) -> Iterator[ArmResult]:
@@ -296,6 +305,7 @@ def main() -> None:
     parser.add_argument("--without-interpolation", action="store_true")
     parser.add_argument("-o", "--folder", type=Path, default=Path("runs") / "frontier", help="resumed when it is there")
     wanted = parser.parse_args()
+    os.environ["DATAKIT_REAL_DATA"] = str(REAL)  # a relative one would start at each recipe's folder
     pairs = [only.partition("/")[::2] for only in wanted.only]
     if wrong := [world for world, _ in pairs if world not in WORLDS]:
         parser.error(f"no world '{wrong[0]}'; known: {', '.join(WORLDS)}")

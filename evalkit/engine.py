@@ -15,7 +15,7 @@ from evalkit.errors import EvalError
 if TYPE_CHECKING:
     from evalkit.source import Setup, TaskSource
 
-__all__ = ["build_task", "metric_names", "quiet_engine", "run_task"]
+__all__ = ["build_task", "identity_of", "metric_names", "quiet_engine", "run_task"]
 
 
 @contextlib.contextmanager
@@ -43,6 +43,14 @@ def quiet_engine(*, offline: bool = False) -> Iterator[None]:
         lm_eval.api.task.tqdm = bar
         del environment.from_string
         datasets.config.HF_HUB_OFFLINE = asks
+
+
+def identity_of(source: TaskSource, *, offline: bool = False) -> Any:
+    """What a task is known by: its content, never its place. Data that are not files here are loaded for it."""
+    if source.local:
+        return source.identity()
+    with quiet_engine(offline=offline):
+        return source.identity()
 
 
 def build_task(source: TaskSource, setup: Setup, name: str) -> Any:

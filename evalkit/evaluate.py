@@ -16,6 +16,7 @@ from datakit.core.chat import ChatSettings
 from datakit.core.checkpoint import find_model, load_model, load_tokenizer, stored_dtype
 from datakit.core.hashing import digest, json_digest
 from datakit.core.require import require
+from evalkit.engine import identity_of
 from evalkit.errors import EvalError
 from evalkit.groups import members
 from evalkit.log import EvalLog, LogHeader, TaskInfo
@@ -205,7 +206,7 @@ class Session:
             {
                 **digests,
                 "tokenizer": self.digests[1],
-                "task": self._identity(task),
+                "task": identity_of(task.source, offline=self.offline),
                 "name": task.name,
                 "scored": [task.metric, task.filter, task.num_fewshot, task.chat, task.private],
                 "chat": self.chat.model_dump(),
@@ -222,14 +223,6 @@ class Session:
             return key
         plain = replace(task, source=replace(task.source, judge=None), metric="accuracy")  # type: ignore[type-var]
         return self._key(plain, digests, seed=seed, limit=limit)
-
-    def _identity(self, task: SuiteTask) -> Any:
-        if task.source.local:
-            return task.source.identity()
-        from evalkit.engine import quiet_engine
-
-        with quiet_engine(offline=self.offline):
-            return task.source.identity()
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[tuple[Any, Any]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evalkit.source import Setup
     from evalkit.suite import Suite, SuiteTask
 
-__all__ = ["SuiteProbe"]
+__all__ = ["SuiteProbe", "probe_identity"]
 
 _LOGITS = 1 << 25  # of the start model that are kept, 64 MiB in 16 bits
 _ROWS = 8  # texts side by side
@@ -187,6 +187,22 @@ class SuiteProbe:
                     divergence += float((before.exp() * (before - now)).sum())
                     count += len(row) - 1
         return loss / count, max(0.0, divergence / count)
+
+
+def probe_identity(suite: Suite, *, offline: bool = False) -> Any:
+    """JSON value that changes whenever a probe of the suite may ask or score otherwise; holds no machine's paths.
+
+    Args:
+        suite: Its general tasks count; what is measured of the others, margins and descriptions do not.
+        offline: The hub is not asked.
+    """
+    from evalkit.engine import identity_of
+
+    return [
+        [task.name, task.metric, task.num_fewshot, task.chat, identity_of(task.source, offline=offline)]
+        for task in suite.tasks
+        if task.kind == "general"
+    ]
 
 
 def _single(task: SuiteTask) -> list[tuple[str, SuiteTask]]:

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datakit.core.adapters import is_adapter
-from datakit.core.errors import DatakitError, StorageError, UsageError
-from datakit.core.hashing import json_digest, tree_digest
+from datakit.core.errors import DatakitError, UsageError
+from datakit.core.hashing import tree_digest
 from datakit.core.registry import suggest
-from datakit.core.storage import locked, read_json, write_json
+from datakit.core.storage import locked, read_json
+from datakit.experiment.cell_key import CellKey, built_facts, is_trained, note_trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import model_digest
 from datakit.experiment.preview import preview
-from datakit.experiment.probe import suite_probe
+from datakit.experiment.probe import asked_of_suite, looks_at_suite, suite_probe
 from datakit.experiment.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
     from train import Arm, Flat, Resumed, Stopped
     from train import Event as TrainEvent
 
-__all__ = ["Cell", "Trained", "cell_keys", "cells", "general_files", "is_trained", "train_cell"]
+__all__ = ["Cell", "Trained", "cell_keys", "cells", "general_files", "train_cell"]
 
 _FORMAT = 1
 
@@ -74,35 +75,23 @@ def cells(recipe: Recipe, *, arm: str | None = None, seed: int | None = None) ->
     return [Cell(name, number) for number in seeds for name in arms]
 
 
-def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) -> dict[Cell, str]:
-    """Everything that determines the weights of each cell, as one hash; weights and data are read once for all."""
+def cell_keys(recipe: Recipe, cells: Iterable[Cell], model: Path, data: Path) -> dict[Cell, CellKey]:
+    """Everything that determines the weights of each cell; weights, data and suite are read once for all."""
+    wanted = list(cells)
     shared = {
         "chat": recipe.chat.model_dump(),
         "model": model_digest(model),
         "data": tree_digest(data, ("*.parquet",)),
     }
-    return {cell: json_digest({**_own(recipe, cell), "seed": cell.seed, **shared}) for cell in cells}
-
-
-def _own(recipe: Recipe, cell: Cell) -> dict[str, Any]:
-    """The arm, the files of code that it names, and the suite where its training looks at it."""
-    arm = recipe.arms[cell.arm]
-    looked = {"suite": recipe.evaluate.suite} if arm.watch is not None and arm.watch.items else {}
-    return {"arm": arm.training, "modules": arm.modules_digest(recipe.folder), **looked}
-
-
-def is_trained(folder: Path, key: str) -> bool:
-    """Whether the cell of this key stands in its folder, with the weights that were saved and a readable manifest."""
-    try:
-        record = read_json(folder / "cell.json", format=_FORMAT)
-        read_json(folder / "train.json", format=_FORMAT)
-    except StorageError:
-        return False
-    return record.get("key") == key and record.get("weights") == _weights(folder)
-
-
-def _weights(folder: Path) -> str:
-    return tree_digest(folder, ("*.safetensors",), deep=False)
+    looking = {cell.arm for cell in wanted if looks_at_suite(recipe.arms[cell.arm])}
+    suite = {"suite": asked_of_suite(recipe)} if looking else {}
+    built = built_facts(data.with_name("manifest.json"))
+    keys = {}
+    for cell in wanted:
+        arm = recipe.arms[cell.arm]
+        own = {"arm": arm.training, "modules": arm.modules_digest(recipe.folder), "seed": cell.seed}
+        keys[cell] = CellKey({**own, **(suite if cell.arm in looking else {}), **shared}, built)
+    return keys
 
 
 def _fit(
@@ -189,7 +178,7 @@ def _point(folder: Path) -> _Point:
 
 
 def _choose(
-    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, key: str, shows_rows: bool
+    recipe: Recipe, cell: Cell, model: Path, layout: Layout, listen: Listener, *, key: CellKey, shows_rows: bool
 ) -> tuple[_Point, list[dict[str, Any]]]:
     """Trains every point of the arm's grid and keeps the one with the lowest validation loss.
 
@@ -202,13 +191,13 @@ def _choose(
     points = recipe.arms[cell.arm].grid()
     for number, point in enumerate(points):
         output = target if len(points) == 1 else target.with_name(f".{target.name}.grid-{number}")
-        own = json_digest({"cell": key, "point": point.training})
+        own = CellKey({"cell": key.hash, "point": point.training})
         if len(points) == 1 or not is_trained(output, own):
             shown = shows_rows and number == 0
             chooses = f"the grid of arm '{cell.arm}'" if len(points) > 1 else None
             _fit(recipe, cell, point, model, layout, output, listen, shows_rows=shown, chooses=chooses)
             if len(points) > 1:
-                write_json(output / "cell.json", {"key": own, "weights": _weights(output)})
+                note_trained(output, own)
         result = _point(output)
         tried.append(
             {
@@ -236,7 +225,7 @@ def train_cell(
     layout: Layout,
     listen: Listener,
     *,
-    key: str,
+    key: CellKey,
     shows_rows: bool = False,
 ) -> Trained:
     """Trains a cell unless the same one stands there already; another process at the same cell is waited for.
@@ -259,8 +248,7 @@ def train_cell(
         if fresh:
             shutil.rmtree(layout.evaluation(cell.name), ignore_errors=True)  # of other weights
             result, tried = _choose(recipe, cell, model, layout, listen, key=key, shows_rows=shows_rows)
-            facts = {"key": key, "weights": _weights(folder), "arm": cell.arm, "seed": cell.seed, "grid": tried}
-            write_json(folder / "cell.json", facts)
+            note_trained(folder, key, arm=cell.arm, seed=cell.seed, grid=tried)
     if fresh:
         loss = "none" if result.validation_loss is None else f"{result.validation_loss:.3f}"
         minutes, seconds = divmod(round(result.seconds), 60)

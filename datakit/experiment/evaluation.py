@@ -178,7 +178,7 @@ def evaluate_model(
         written.add(log.write(into).stem)
         if log.header.recorded["stored"] < len(suite.tasks):
             seconds += float(log.header.recorded["seconds"])
-    drop_suites(into, kept=written)
+    drop_suites(into, kept=written, listen=listen)
     minutes, rest = divmod(round(seconds), 60)
     took = "stored" if seconds == 0.0 else f"{minutes}:{rest:02d}"
     listen(Event("evaluate", name, f"{name:<12} {took}", 1.0))

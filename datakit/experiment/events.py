@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["Event", "Listener", "Stage", "silent"]
 
-Stage = Literal["plan", "check", "fetch", "build", "train", "evaluate", "report"]
+Stage = Literal["plan", "check", "fetch", "build", "train", "evaluate", "report", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Event:
     """One thing worth telling.
 
     Attributes:
-        stage: Part of the loop.
+        stage: Part of the loop; ``dropped`` tells whose evaluations are no longer true and leave the run.
         subject: What it is about: a step, a cell, a task.
         text: One line for people.
         fraction: Share of the subject that is done, where known.

@@ -6,12 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datakit.core.errors import DatakitError
+from datakit.core.hashing import json_digest
 from datakit.experiment.recipe import Recipe
 
 if TYPE_CHECKING:
     from train import Arm, Probe
 
-__all__ = ["suite_probe"]
+__all__ = ["asked_of_suite", "looks_at_suite", "suite_probe"]
+
+
+def looks_at_suite(arm: Arm) -> bool:
+    """Whether the suite is asked while the arm trains."""
+    return arm.watch is not None and arm.watch.items > 0
+
+
+def asked_of_suite(recipe: Recipe) -> str | None:
+    """Hash of what a probe asks of the recipe's suite, wherever its files lie; None without a suite.
+
+    Raises:
+        DatakitError: A suite that cannot be read, or whose data are not at hand.
+    """
+    from datakit.experiment.evaluation import general_suite_of
+    from evalkit.probe import probe_identity
+
+    suite = general_suite_of(recipe)
+    return None if suite is None else json_digest(probe_identity(suite, offline=recipe.offline))
 
 
 def suite_probe(recipe: Recipe, arm: Arm, model: Path) -> Probe | None:
@@ -27,7 +46,7 @@ def suite_probe(recipe: Recipe, arm: Arm, model: Path) -> Probe | None:
     Raises:
         DatakitError: The recipe has no general suite, or one that a probe cannot ask.
     """
-    if arm.watch is None or not arm.watch.items:
+    if arm.watch is None or not looks_at_suite(arm):
         return None
     from datakit.experiment.evaluation import general_suite_of
     from evalkit.evaluate import Session

@@ -152,12 +152,12 @@ def _run(recipe: Recipe, layout: Layout, arm: str | None, seed: int | None, list
     build_data(recipe, layout, listen)
     reported = list(dict.fromkeys([*cells(recipe), *wanted]))
     if recipe.stages:
-        drop_stages(recipe, reported, model, layout)
+        drop_stages(recipe, reported, model, layout, listen)
         record(recipe, layout, model, reported)
         run_stages(recipe, wanted, model, layout, listen)
     else:
         keys = cell_keys(recipe, reported, model, layout.data)
-        drop_stale(keys, layout)
+        drop_stale(keys, layout, listen)
         record(recipe, layout, model, reported)
         trained = [
             train_cell(recipe, cell, model, layout, listen, key=keys[cell], shows_rows=number == 0)

@@ -82,12 +82,13 @@ def _curves(
     model = base_of(recipe)
     claim_run(recipe, layout)
     build_data(recipe, layout, listen)
-    drop_stale(cell_keys(recipe, cells(recipe), model, layout.data), layout)  # the run's own models, as `run` does
+    own = cell_keys(recipe, cells(recipe), model, layout.data)
+    drop_stale(own, layout, listen)  # the run's own models, as `run` does
     record(recipe, layout, model, cells(recipe))
     places = _subsets(recipe, layout, sizes)
     for size, place in places.items():
         keys = cell_keys(recipe, wanted, model, place.data)
-        drop_stale(keys, place)
+        drop_stale(keys, place, listen)
         listen(Event("train", str(size), f"{size:,} examples"))
         trained = [train_cell(recipe, cell, model, place, listen, key=keys[cell]) for cell in wanted]
         evaluate_cells(recipe, trained, model, place, listen)

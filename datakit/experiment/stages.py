@@ -13,14 +13,15 @@ from datakit.core.adapters import ADAPTER_FILES, is_adapter
 from datakit.core.errors import DatakitError, StorageError
 from datakit.core.hashing import tree_digest
 from datakit.core.storage import atomic_directory, locked, read_json, storage_errors, write_json
-from datakit.experiment.arms import Cell, Trained, cell_keys, is_trained, train_cell
+from datakit.experiment.arms import Cell, Trained, cell_keys, train_cell
+from datakit.experiment.cell_key import difference
 from datakit.experiment.evaluation import evaluate_cells, evaluate_model, suites
 from datakit.experiment.events import Event, Listener, silent
 from datakit.experiment.layout import Layout
 from datakit.experiment.part import make_part, split_rows
 from datakit.experiment.recipe import Recipe
 from datakit.experiment.stage import Stage
-from datakit.experiment.stale import drop_stale
+from datakit.experiment.stale import drop_stale, tell_dropped
 from datakit.mixing.subset import nested_subsets
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _FORMAT = 1
 _NOTE = "merged.json"
 
 
-def drop_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layout) -> None:
+def drop_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layout, listen: Listener) -> None:
     """Removes evaluations and models of cells that are no longer what the recipe says, before a report can read them.
 
     Args:
@@ -42,13 +43,19 @@ def drop_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layo
         cells: All that a report may show.
         model: The base.
         layout: The run, with its data built.
+        listen: Hears whose evaluations leave, and what changed.
     """
     places = stage_parts(recipe, layout)
+    dropped: dict[str, str] = {}
     for cell in cells:
-        if not _is_done(recipe, cell, model, places):
+        why = _difference(recipe, cell, model, places)
+        if why is not None:
+            if layout.evaluation(cell.name).is_dir():
+                dropped[cell.name] = why
             for folder in (layout.evaluation(cell.name), layout.model(cell.name)):
                 with storage_errors(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+    tell_dropped(dropped, listen, until="trained")
 
 
 def run_stages(recipe: Recipe, cells: Sequence[Cell], model: Path, layout: Layout, listen: Listener) -> None:
@@ -96,20 +103,20 @@ def write_stages(recipe: Recipe, reported: Sequence[Cell], layout: Layout) -> No
     write_json(layout.root / "stages.json", {"cells": found}, format=_FORMAT)
 
 
-def _is_done(recipe: Recipe, cell: Cell, model: Path, places: Sequence[Layout]) -> bool:
-    """Whether every stage of the cell is trained as the recipe says now."""
+def _difference(recipe: Recipe, cell: Cell, model: Path, places: Sequence[Layout]) -> str | None:
+    """The first stage of the cell that is not trained as the recipe says now, and why; None where all are."""
     current = model
     for stage, place in zip(recipe.stages, places, strict=True):
-        key = cell_keys(replace(recipe, arms=stage.arms), [cell], current, place.data).get(cell, "")
+        key = cell_keys(replace(recipe, arms=stage.arms), [cell], current, place.data)[cell]
         folder = place.model(cell.name)
-        if not is_trained(folder, key):
-            return False
+        if (why := difference(folder, key)) is not None:
+            return f"stage {stage.name}: {why}"
         adapter = is_adapter(folder)
         merged = _merged(place, cell)
         if adapter and _noted(merged) != _facts(folder, current, merged):
-            return False
+            return f"stage {stage.name}: the merged weights are not those that were saved"
         current = merged if adapter else folder
-    return True
+    return None
 
 
 def _link(model: Path, target: Path) -> None:
@@ -162,7 +169,7 @@ def _one(
 
     staged = replace(recipe, arms=stage.arms)
     key = cell_keys(staged, [cell], model, place.data)[cell]
-    drop_stale({cell: key}, place)
+    drop_stale({cell: key}, place, listen)
     trained = train_cell(staged, cell, model, place, listen, key=key)
     whole = _whole(trained, model, place)
     session = Session(whole, chat=recipe.chat, offline=recipe.offline)
