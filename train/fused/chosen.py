@@ -18,6 +18,7 @@ from train.fused.layers import FusedLayers
 from train.fused.passes import FusedPasses
 from train.losses import token_nll
 from train.objectives import Objective
+from train.packing import pack
 
 if TYPE_CHECKING:
     import torch
@@ -92,8 +93,9 @@ def fewer_passes(
             narrow = last.exact(losses)
     if fused and attention is not None and not arm.checkpointing:
         layers = FusedLayers(model, attention, last=narrow)
-        parts += [layers] if layers.count else []
-        said += [f"{layers.count} layers in one function each"] if layers.count else []
+        if layers.count and _exact(layers, model, rows, objective, attention):
+            parts.append(layers)
+            said.append(f"{layers.count} layers in one function each")
     if fused:
         passes = FusedPasses(model)
         parts += [passes] if passes.names else []
@@ -111,3 +113,20 @@ def _losses(model: Any, rows: Sequence[Any], *, objective: Objective, pad: int) 
         return None
     own = batch.to(model.device)
     return lambda: token_nll(model, own)
+
+
+def _exact(
+    layers: FusedLayers, model: Any, rows: Sequence[Any], objective: Objective, attention: DocumentAttention
+) -> bool:
+    """Whether the whole model with them gives a few packed rows the same losses and gradients."""
+    few = few_rows(rows, objective)
+    if not few:
+        return False
+    batch = pack(few).to(model.device)
+
+    def losses() -> torch.Tensor:
+        with attention:
+            return token_nll(model, batch)
+
+    with without_dropout(model):
+        return layers.exact(model, losses)

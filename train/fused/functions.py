@@ -6,36 +6,22 @@ them written and read again. Here it is one each way, and nothing is kept but wh
 
 from __future__ import annotations
 
-import functools
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from train.fused import loops
 
 __all__ = ["gated", "rms_norm", "rotary"]
-
-
-def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().numpy()
-    return array
 
 
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        import numpy as np
-
         x = x.contiguous()
         y, scales = torch.empty_like(x), torch.empty(x.shape[:-1])
-        size = x.shape[-1]
-        _kernels().rms_norm(
-            _array(x).reshape(-1, size), _array(weight), np.float32(eps), _array(y).reshape(-1, size), _flat(scales)
-        )
+        loops.rms_norm(x, weight, eps, y, scales)
         ctx.save_for_backward(x, weight, scales)
         return y
 
@@ -44,11 +30,9 @@ class _RmsNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         x, weight, scales = ctx.saved_tensors
         grad_x = torch.empty_like(x)
-        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else weight.new_zeros(0)
-        rows = [_array(part.contiguous()).reshape(-1, x.shape[-1]) for part in (grad, x, grad_x)]
-        parts = (rows[0], rows[1], _array(weight), _flat(scales), rows[2][:0], rows[2], _array(grad_weight))
-        _kernels().rms_norm_gradients(*parts)
-        return grad_x, grad_weight if ctx.needs_input_grad[1] else None, None
+        wanted = ctx.needs_input_grad[1]
+        grad_weight = loops.rms_norm_gradients(grad.contiguous(), x, weight, scales, grad_x, wanted=wanted)
+        return grad_x, grad_weight, None
 
 
 class _Gated(torch.autograd.Function):
@@ -56,7 +40,7 @@ class _Gated(torch.autograd.Function):
     def forward(ctx: Any, opened: torch.Tensor, through: torch.Tensor) -> torch.Tensor:
         opened, through = opened.contiguous(), through.contiguous()
         y = torch.empty_like(opened)
-        _kernels().gate(_flat(opened), _flat(through), _flat(y))
+        loops.gate(opened, through, y)
         ctx.save_for_backward(opened, through)
         return y
 
@@ -65,8 +49,7 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         opened, through = ctx.saved_tensors
         grad_opened, grad_through = torch.empty_like(opened), torch.empty_like(through)
-        parts = (grad.contiguous(), opened, through, grad_opened, grad_through)
-        _kernels().gate_gradients(*(_flat(part) for part in parts))
+        loops.gate_gradients(grad.contiguous(), opened, through, grad_opened, grad_through)
         return grad_opened, grad_through
 
 
@@ -75,37 +58,28 @@ class _Rotary(torch.autograd.Function):
     def forward(
         ctx: Any, q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        angles = [_array(part.expand(len(q), *part.shape[1:]).contiguous()) for part in (cos, sin)]
-        ctx.angles = [part.reshape(-1, part.shape[-1]) for part in angles]
-        kernel = _kernels().rotate
-        return _turned(kernel, q, ctx.angles), _turned(kernel, k, ctx.angles)
+        angles = [part.expand(len(q), *part.shape[1:]).contiguous() for part in (cos, sin)]
+        cos, sin = ctx.angles = [part.reshape(-1, part.shape[-1]) for part in angles]
+        return _turned(q, cos, sin), _turned(k, cos, sin)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_q: torch.Tensor, grad_k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
-        kernel = _kernels().rotate_back
-        return _turned(kernel, grad_q, ctx.angles), _turned(kernel, grad_k, ctx.angles), None, None
+        cos, sin = ctx.angles
+        return _turned(grad_q, cos, sin, back=True), _turned(grad_k, cos, sin, back=True), None, None
 
 
-def _turned(kernel: Any, x: torch.Tensor, angles: list[Any]) -> torch.Tensor:
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, back: bool = False) -> torch.Tensor:
     """``x`` is (batch, heads, tokens, size) and lies in memory as (batch, tokens, heads, size), as models have it."""
     lying = x.transpose(1, 2).contiguous()
     y = torch.empty_like(lying)
-    shape = (-1, *lying.shape[2:])
-    kernel(_array(lying).reshape(shape), *angles, _array(y).reshape(shape))
+    batch, tokens, heads, size = lying.shape
+    flat, to = (part.view(batch * tokens, heads * size) for part in (lying, y))
+    if back:
+        loops.turn_back([flat], size, cos, sin, to, None)
+    else:
+        loops.turn(flat, size, cos, sin, to, None)
     return y.transpose(1, 2)
-
-
-@functools.cache
-def _kernels() -> ModuleType:
-    """The compiled loops, imported on first use."""
-    from train.fused import kernels
-
-    return kernels
-
-
-def _flat(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return _array(tensor).reshape(-1)
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:

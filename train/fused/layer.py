@@ -12,19 +12,15 @@ In the last layer all behind the attention is computed for the trained tokens al
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from train.fused import loops
 
+if TYPE_CHECKING:
     from train.fused.grouping import Grouping
 
 __all__ = ["LayerShape", "Rows", "Scratch", "decoder_layer"]
@@ -95,20 +91,18 @@ class Scratch:
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, shape: LayerShape, rows: Rows, *weights: torch.Tensor) -> torch.Tensor:
-        run, scratch = _kernels(), rows.scratch
+        scratch = rows.scratch
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
         n = x.shape[0]
         grouping, seen = rows.grouping, rows.seen
         places = grouping.tokens.shape[0]
-        turn = (_array(rows.cos), _array(rows.sin), grouping.tokens.numpy())
-
         scales, normed = torch.empty(n), torch.empty_like(x)
-        run.rms_norm(_array(x), _array(w1), _float(shape.eps[0]), _array(normed), _array(scales))
+        loops.rms_norm(x, w1, shape.eps[0], normed, scales)
         turned = []
         for weight, heads in ((wq, shape.heads), (wk, shape.key_heads)):
             flat = torch.mm(normed, weight.t(), out=scratch("flat", n, weight.shape[0]))
             turned.append(torch.empty(places, heads * shape.size))
-            run.rotate_at(_heads(flat, heads), *turn, _heads(turned[-1], heads))
+            loops.turn(flat, shape.size, rows.cos, rows.sin, turned[-1], grouping.tokens)
         flat = torch.mm(normed, wv.t(), out=scratch("flat", n, wv.shape[0]))
         q, k, v = (*turned, flat.index_select(0, grouping.tokens))
         found, sums = [], []
@@ -118,15 +112,14 @@ class _Layer(torch.autograd.Function):
             sums.append(total)
         at = grouping.places if seen is None else grouping.places.index_select(0, seen)
         attended = torch.empty(at.shape[0], wq.shape[0])
-        for part, first in _lying(found):
-            run.rows_at(_array(part), at.numpy(), first, _array(attended))
+        loops.gather(_lying(found), at, attended)
 
         h = torch.addmm(x if seen is None else x.index_select(0, seen), attended, wo.t())
         scales_2, normed_2 = torch.empty(h.shape[0]), torch.empty_like(h)
-        run.rms_norm(_array(h), _array(w2), _float(shape.eps[1]), _array(normed_2), _array(scales_2))
+        loops.rms_norm(h, w2, shape.eps[1], normed_2, scales_2)
         opened, through = torch.mm(normed_2, wg.t()), torch.mm(normed_2, wu.t())
         both = scratch("wide", *opened.shape)
-        run.gate(_line(opened), _line(through), _line(both))
+        loops.gate(opened, through, both)
         y = torch.addmm(h, both, wd.t())
         ctx.shape, ctx.rows, ctx.groups = shape, rows, len(found)
         of_norms = (scales, normed, scales_2, normed_2)
@@ -141,7 +134,7 @@ class _Layer(torch.autograd.Function):
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
         shape, rows = ctx.shape, ctx.rows
         grouping, seen = rows.grouping, rows.seen
-        run, scratch, width, m = _kernels(), rows.scratch, x.shape[1], h.shape[0]
+        scratch, width, m = rows.scratch, x.shape[1], h.shape[0]
         wanted = ctx.needs_input_grad[3:]
         grads: list[torch.Tensor | None] = [None] * 9
 
@@ -151,13 +144,13 @@ class _Layer(torch.autograd.Function):
         dy = grad.contiguous() if seen is None else grad.index_select(0, seen)
         both = torch.mm(dy, wd, out=scratch("wide", *opened.shape))
         value, d_opened, d_through = (scratch(name, *opened.shape) for name in ("value", "opened", "through"))
-        run.gate_and_gradients(*(_line(part) for part in (both, opened, through, value, d_opened, d_through)))
+        loops.gate_and_gradients(both, opened, through, value, d_opened, d_through)
         of_weight(8, dy, value)
         of_weight(6, d_opened, normed_2)
         of_weight(7, d_through, normed_2)
         d_normed = torch.mm(d_opened, wg, out=scratch("d_normed", m, width)).addmm_(d_through, wu)
         dh = torch.empty_like(h)
-        grads[5] = _norm_back(d_normed, h, w2, scales_2, dy, dh, wanted=wanted[5])
+        grads[5] = loops.rms_norm_gradients(d_normed, h, w2, scales_2, dh, beside=dy, wanted=wanted[5])
 
         of_weight(4, dh, attended)
         d_attended = torch.mm(dh, wo, out=scratch("attended", *attended.shape))
@@ -170,63 +163,20 @@ class _Layer(torch.autograd.Function):
             strict=True,
         )
         back = [_attention_back(*part, 0.0, True, scale=shape.scaling) for part in parts]
-        turn = (_array(rows.cos), _array(rows.sin), grouping.places.numpy())
         d_normed = scratch("d_normed", *x.shape)
-        for number, (weight, heads) in enumerate(((wq, shape.heads), (wk, shape.key_heads), (wv, shape.key_heads))):
-            flat = scratch("flat", x.shape[0], weight.shape[0])
-            for part, first in _lying([group[number] for group in back]):
-                if number < 2:
-                    run.rotate_back_at(_heads(part, heads), *turn, first, _heads(flat, heads))
-                else:
-                    run.rows_at(_array(part), turn[2], first, _array(flat))
+        for number, weight in enumerate((wq, wk, wv)):
+            flat, lying = scratch("flat", x.shape[0], weight.shape[0]), _lying([group[number] for group in back])
+            if number < 2:
+                loops.turn_back(lying, shape.size, rows.cos, rows.sin, flat, grouping.places)
+            else:
+                loops.gather(lying, grouping.places, flat)
             of_weight(number + 1, flat, normed)
             d_normed = d_normed.addmm_(flat, weight) if number else torch.mm(flat, weight, out=d_normed)
-        dx = torch.empty_like(x)
-        grads[0] = _norm_back(d_normed, x, w1, scales, dh if seen is None else dh[:0], dx, wanted=wanted[0])
+        dx, beside = torch.empty_like(x), dh if seen is None else None
+        grads[0] = loops.rms_norm_gradients(d_normed, x, w1, scales, dx, beside=beside, wanted=wanted[0])
         if seen is not None:
-            run.add_rows(_array(dh), _array(dx), seen.numpy())
+            loops.add_rows(dh, dx, seen)
         return (dx, None, None, *grads)
-
-
-def _norm_back(
-    grad: torch.Tensor,
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    scales: torch.Tensor,
-    beside: torch.Tensor,
-    dx: torch.Tensor,
-    *,
-    wanted: bool,
-) -> torch.Tensor | None:
-    own = torch.zeros(weight.shape[0] if wanted else 0)
-    _kernels().rms_norm_gradients(*(_array(part) for part in (grad, x, weight, scales, beside, dx, own)))
-    return own if wanted else None
-
-
-@functools.cache
-def _kernels() -> ModuleType:
-    from train.fused import kernels
-
-    return kernels
-
-
-def _float(value: float) -> np.float32:
-    import numpy as np
-
-    return np.float32(value)
-
-
-def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = (tensor.detach() if tensor.requires_grad else tensor).numpy()
-    return array
-
-
-def _line(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return _array(tensor).reshape(-1)
-
-
-def _heads(tensor: torch.Tensor, heads: int) -> NDArray[np.float32]:
-    return _array(tensor).reshape(tensor.shape[0], heads, -1)
 
 
 def _groups(flat: torch.Tensor, grouping: Grouping, shape: LayerShape) -> list[torch.Tensor]:
@@ -238,13 +188,9 @@ def _groups(flat: torch.Tensor, grouping: Grouping, shape: LayerShape) -> list[t
     ]
 
 
-def _lying(parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, int]]:
-    """Groups (rows, heads, length, size) as (places, heads * size), each with its first place."""
-    first = 0
-    for part in parts:
-        lying = part.transpose(1, 2).reshape(-1, part.shape[1] * part.shape[3])
-        yield lying, first
-        first += lying.shape[0]
+def _lying(parts: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Groups (rows, heads, length, size), each as (places, heads * size)."""
+    return [part.transpose(1, 2).reshape(-1, part.shape[1] * part.shape[3]) for part in parts]
 
 
 def decoder_layer(x: torch.Tensor, shape: LayerShape, rows: Rows, weights: list[torch.Tensor]) -> torch.Tensor:

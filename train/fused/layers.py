@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FusedLayers"]
 
-_CLOSE = 1e-5  # of the largest value
+_CLOSE, _CLOSE_IN_ALL = 1e-5, 1e-4  # of the largest value, after a layer and after all of them
 _WIDEST = 1024  # wider layers are products and little else
 _NORMS = ("input_layernorm", "post_attention_layernorm")
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -65,6 +65,31 @@ class FusedLayers:
         for layer in self._entered:
             del layer.forward
         self._entered.clear()
+
+    def exact(self, model: Any, losses: Callable[[], torch.Tensor]) -> bool:
+        """Whether losses and gradients within the block are those outside it, in the last layer's narrow way too.
+
+        Args:
+            model: The whole.
+            losses: Of some tokens of packed rows, (tokens,), without dropout.
+        """
+        import torch
+
+        weights = [one for one in model.parameters() if one.requires_grad]
+
+        def tried() -> list[torch.Tensor]:
+            with torch.enable_grad():
+                found = losses()
+                grads = torch.autograd.grad(found.sum(), weights, allow_unused=True, materialize_grads=True)
+                return [found.detach(), *grads]
+
+        try:
+            theirs = tried()
+            with self:
+                ours = tried()
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
+            return False
+        return _alike(ours, theirs, _CLOSE_IN_ALL)
 
     def _forward(self, layer: Any, shape: LayerShape, *, narrow: bool) -> Callable[..., Any]:
         from train.fused.grouping import grouped
@@ -184,7 +209,11 @@ def _same(layer: Any, forward: Callable[..., Any], shape: LayerShape) -> bool:
         return False
     finally:
         layer.train(trained)
+    return _alike(ours, theirs, _CLOSE)
+
+
+def _alike(ours: list[torch.Tensor], theirs: list[torch.Tensor], close: float) -> bool:
     return all(
-        one.shape == other.shape and bool((one - other).abs().max() <= _CLOSE * (1 + other.abs().max()))
+        one.shape == other.shape and bool((one - other).abs().max() <= close * (1 + other.abs().max()))
         for one, other in zip(ours, theirs, strict=True)
     )

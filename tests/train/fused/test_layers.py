@@ -125,3 +125,23 @@ def test_under_no_grad() -> None:
         before = nll(model, batch).total
         with fused(model):
             assert torch.allclose(nll(model, batch).total, before, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["", "result", "gradient"])
+def test_the_narrow_way_is_tried_on_the_whole_model(wrong: str, monkeypatch) -> None:
+    from train import Arm
+    from train.fused import layer
+    from train.fused.chosen import fewer_passes
+    from train.objectives.sft import Sft
+
+    model, own = model_of("llama"), layer.decoder_layer
+
+    def changed(x, shape, rows, weights):
+        found = own(x, shape, rows, weights)
+        if rows.seen is None:
+            return found
+        return {"result": found + 0.1, "gradient": found + 0.01 * (found - found.detach())}.get(wrong, found)
+
+    monkeypatch.setattr(layer, "decoder_layer", changed)
+    found = fewer_passes(model, ROWS, objective=Sft(), pad=0, arm=Arm(), attention=DocumentAttention(model))
+    assert ("3 layers in one function each" in found.text) == (not wrong)
