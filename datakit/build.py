@@ -10,7 +10,7 @@ imported, whatever the package says.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -18,12 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from datakit.applied import apply_step, check_columns
 from datakit.cache import Cache, Joined, Kept, private_folder
 from datakit.core.errors import StepError
-from datakit.core.example import SCHEMA
-from datakit.core.hashing import json_digest
 from datakit.core.hub import local_first
-from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext
 from datakit.core.storage import atomic_directory, write_table, write_text
 from datakit.core.workers import Workers
@@ -145,7 +143,7 @@ class _Build:
     def run(self) -> BuildResult:
         self._read_sources()
         made = self._make(0)
-        self._check_columns(made)
+        check_columns(made, self.streams[_TRAIN], self.columns)
         for index, (step, params) in enumerate(self.plan.steps):
             self._step(step, params, made[index])
             if step.name == "pii" and self._relabel():
@@ -223,21 +221,6 @@ class _Build:
         self.counts.append(count)
         self.progress(count)
 
-    def _check_columns(self, steps: Iterable[Any]) -> None:
-        """A column that no row has is found before the first step runs, not after an hour of others."""
-        wanted = [(step.name, column) for step in steps if hasattr(step, "columns") for column in step.columns()]
-        if not wanted:
-            return
-        import json
-
-        table = self.streams[_TRAIN].table()
-        known = {"label", "text", "source", "template", "origin", "parent", "group", "messages"}
-        known.update(*(json.loads(text) for text in table.column("fields").to_pylist()))
-        known.update(*(columns.values() for columns in self.columns.values()))
-        for step, column in wanted:
-            if column not in known:
-                raise StepError(f"{step}: no column '{column}' in the rows", hint=suggest(column, sorted(known)))
-
     def _step(self, step: Any, params: Params, instance: Any) -> None:
         """Runs one step on the training rows and, where it applies, on each of the other texts."""
         train_only = getattr(step, "train_only", step.name in _NOT_ON_TEXT)
@@ -246,7 +229,7 @@ class _Build:
         for name, stream in list(self.streams.items()):
             if train_only and name != _TRAIN:
                 continue
-            kept = self._apply(step, params, instance, stream)
+            kept = apply_step(step, params, instance, stream, cache=self.cache, seed=self.plan.seed)
             rows_in += kept.facts["rows_in"]
             rows_out += kept.facts["rows_out"]
             if not kept.facts["rows_out"]:
@@ -260,31 +243,6 @@ class _Build:
         ledger = pa.concat_tables(ledgers)
         self.ledgers.append((step.name, ledger))
         self._count(count_step(step.name, rows_in, rows_out, ledger))
-
-    def _apply(self, step: Any, params: Params, instance: Any, stream: Kept | Joined) -> Kept:
-        key = json_digest(
-            {
-                "step": step.name,
-                "version": step.version,
-                "params": params.model_dump(mode="json"),
-                "fingerprint": instance.fingerprint(),
-                "seed": self.plan.seed,
-                "input": stream.key,
-            }
-        )
-        kept = self.cache.get(key)
-        if kept is not None:
-            return kept
-        table = stream.table()
-        output = instance.apply(table)
-        output.balance(step.name, table.num_rows)
-        if missing := [column for column in SCHEMA.names if column not in output.table.column_names]:
-            raise StepError(f"the step '{step.name}' lost the columns {', '.join(missing)}")
-        notes = list(instance.notes()) if hasattr(instance, "notes") else []
-        facts = {"rows_in": table.num_rows, "rows_out": output.table.num_rows, "notes": notes}
-        if hasattr(instance, "documents"):
-            facts["documents"] = instance.documents()
-        return self.cache.put(key, output, facts)
 
     def _write(self) -> BuildResult:
         table = self.streams[_TRAIN].table()

@@ -109,8 +109,7 @@ class ServerJudge:
         from datakit.labelling.prices import Price, read_prices
         from datakit.labelling.run import execute
         from datakit.labelling.spending import Limits
-        from datakit.labelling.step import answers_file
-        from datakit.labelling.store import AnswerStore
+        from datakit.labelling.store import AnswerStore, answers_file
         from datakit.redactor import Redactor
 
         server = self.spec.server().model_copy(update={"price": Price(input=0, output=0)})

@@ -19,8 +19,9 @@ from datakit.export.folder import plain
 from datakit.labelling.exchange import export_labels
 from datakit.labelling.folder import LabelFolder, folder_name
 from datakit.labelling.labeller import load_labeller
+from datakit.labelling.params import LabelParams
 from datakit.labelling.queue import queue
-from datakit.labelling.step import LabelParams, LabelStep
+from datakit.labelling.step import LabelStep
 from datakit.recipe import DataRecipe, check_steps, read_data_recipe, recipe_error
 from datakit.redactor import Redactor
 from datakit.sources import label_names, read

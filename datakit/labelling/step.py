@@ -10,98 +10,31 @@ Gold rows have the reason ``gold_sample`` instead. Rows without a usable label a
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from datakit.core.errors import StepError
 from datakit.core.hashing import digest, file_digest
 from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_table
-from datakit.core.storage import cache_folder
-from datakit.labelling.aggregate import Method
-from datakit.labelling.calibrate import Method as Calibration
 from datakit.labelling.folder import LabelFolder, folder_name
-from datakit.labelling.job import Below, Decision, Labelled, decide, finish, has_label, read_gold
+from datakit.labelling.job import Decision, Labelled, decide, finish, has_label, read_gold
 from datakit.labelling.labeller import FROM_DATA, Labeller, load_labeller
-from datakit.labelling.models import ModelSpec
+from datakit.labelling.params import LabelParams
 from datakit.labelling.place import filled, place
 from datakit.labelling.plan import Estimate, Plan, answers_can_come, prepare
 from datakit.labelling.prices import read_prices
 from datakit.labelling.run import execute
 from datakit.labelling.spending import Limits, Spending
-from datakit.labelling.store import AnswerStore
+from datakit.labelling.store import AnswerStore, answers_file
+from datakit.labelling.told import card_notes, cost_line, items_table, page_name, row_evidence, spent_facts
 
-__all__ = ["CONFIRM_ABOVE", "LabelParams", "LabelStep", "answers_file", "cost_line", "items_table"]
+__all__ = ["CONFIRM_ABOVE", "LabelStep"]
 
 #: Money that is spent without asking.
 CONFIRM_ABOVE = 1.0
-
-
-def answers_file() -> Path:
-    """Where answers are kept from one run to the next, for all runs of this user."""
-    return cache_folder() / "labels" / "answers.sqlite"
-
-
-class LabelParams(Params):
-    """Parameters of ``label``.
-
-    Attributes:
-        use: A labeller of the library, or a file beside the recipe.
-        models: Who is asked; see :class:`ModelSpec`.
-        aggregate: How votes become a label.
-        calibrate: How confidences are calibrated on the gold sample.
-        min_confidence: Rows below do not go on.
-        below: ``drop`` them, hold them back for ``review``, or ``keep`` them with their label.
-        gold: Column, or a CSV file with ``id`` and ``human``: what people said, to measure and calibrate by.
-        existing: Rows that have a label: ``fill`` leaves them alone, ``replace`` labels them again, ``check`` labels
-            them to find the ones in doubt, and changes nothing.
-        budget: Money for this step in this run folder, over all its builds.
-        prices: A price table beside the recipe.
-        redact: Hide personal data from servers.
-        languages: Of the texts, for that.
-        language: Of a labeller that is named without one.
-    """
-
-    # An error message of pydantic would repeat the value, and that may be a key put in the wrong place.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    use: str
-    models: tuple[ModelSpec, ...] = Field(min_length=1)
-    aggregate: Method = "majority"
-    calibrate: Calibration = "auto"
-    min_confidence: float | None = Field(default=None, ge=0, le=1)
-    below: Below = "drop"
-    gold: str | None = None
-    existing: Literal["fill", "replace", "check"] = "fill"
-    budget: float | None = Field(default=None, gt=0)
-    prices: str | None = None
-    redact: bool = True
-    languages: tuple[str, ...] | None = Field(default=None, min_length=1)
-    language: Literal["en", "ko"] = "en"
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        return [{"model": one} if isinstance(one, str) else one for one in several]
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> LabelParams:
-        if self.below == "review" and self.min_confidence is None:
-            raise ValueError("below: review needs min_confidence: which rows shall people see?")
-        return self
-
-
-def cost_line(estimate: Estimate) -> str:
-    """What a plan will take, in one line."""
-    calls = f"{estimate.calls:,} calls for {estimate.rows:,} rows ({estimate.cached:,} answered already)"
-    tokens = f"about {estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out"
-    money = f"{estimate.cost:,.2f} {estimate.currency} (at most {estimate.worst:,.2f})"
-    return f"{calls} · {tokens} · {money}"
 
 
 class LabelStep:
@@ -190,7 +123,7 @@ class LabelStep:
         part = table.filter(pa.array(asked, pa.bool_()))
         plan, labelled = self._label(part, labeller, gold, said)
         decisions = self._decisions(labelled, labeller, part)
-        self._keep(plan, part, labelled, labeller, page=_page(table, labeller))
+        self._keep(plan, part, labelled, labeller, page=page_name(table, labeller))
         return self._output(table, labeller, decisions, labelled, plan)
 
     def _with_options(self, table: pa.Table) -> Labeller:
@@ -271,7 +204,7 @@ class LabelStep:
     def _keep(self, plan: Plan, part: pa.Table, labelled: Labelled, labeller: Labeller, *, page: str) -> None:
         from datakit.labelling.report import labels_page
 
-        labelled.facts["spending"] = self._spent(plan)
+        labelled.facts["spending"] = spent_facts(plan, self.spending)
         labelled.facts["prompt"] = plan.models[0].prompt.digest if plan.models else None
         settings = {
             "seed": self.context.seed,
@@ -283,21 +216,6 @@ class LabelStep:
         self._documents = {page: labels_page(labelled, labeller, items, settings=settings)}
         if self.folder is not None:
             self.folder.write(items, labelled, labeller, settings)
-
-    def _spent(self, plan: Plan) -> dict[str, Any]:
-        spending = self.spending
-        return {
-            "calls": spending.calls,
-            "answered": spending.answered,
-            "cached": spending.cached,
-            "questions": len({one.key for one in plan.questions}),
-            "tokens_in": sum(answer.tokens_in for answer in plan.answers.values()),
-            "tokens_out": sum(answer.tokens_out for answer in plan.answers.values()),
-            "cost": sum(answer.cost for answer in plan.answers.values()),
-            "spent": spending.spent,
-            "currency": plan.currency,
-            "faults": dict(spending.faults),
-        }
 
     def _output(
         self, table: pa.Table, labeller: Labeller, decisions: Mapping[str, Decision], labelled: Labelled, plan: Plan
@@ -311,17 +229,17 @@ class LabelStep:
             if keep[-1]:
                 held.append(made is not None and made.held_out)
             if made is not None and (made.dropped or made.label is not None):
-                evidence = _evidence(results[id], labeller, models, plan)
+                why = row_evidence(results[id], labeller, models, plan)
                 if made.dropped:
-                    ledger.append(entry(self.name, id, "dropped", made.dropped, evidence=evidence))
+                    ledger.append(entry(self.name, id, "dropped", made.dropped, evidence=why))
                 else:
                     reason = "gold_sample" if made.held_out else "labelled"
-                    ledger.append(entry(self.name, id, "changed", reason, evidence=evidence))
+                    ledger.append(entry(self.name, id, "changed", reason, evidence=why))
         kept = place(table.filter(pa.array(keep, pa.bool_())), labeller, decisions)
         if "held_out" in kept.column_names:  # gold of a label step before this one stays gold
             held = [one or other for one, other in zip(held, kept["held_out"].to_pylist(), strict=True)]
             kept = kept.drop_columns(["held_out"])
-        self._notes = _notes(decisions, labeller, models, labelled.facts, page=_page(table, labeller))
+        self._notes = card_notes(decisions, labeller, models, labelled.facts, page=page_name(table, labeller))
         return StepOutput(kept.append_column("held_out", pa.array(held, pa.bool_())), ledger_table(ledger))
 
 
@@ -336,57 +254,3 @@ def _refuse_nothing_to_show(plan: Plan, table: pa.Table) -> None:
         f"are {', '.join(columns) or 'none'}",
         hint="Name the text's: --text COLUMN, or columns: {text: COLUMN} in a recipe's source",
     )
-
-
-def _page(table: pa.Table, labeller: Labeller) -> str:
-    """Name of the report: a second label step's has the labeller's name in it."""
-    return f"labels-{folder_name(labeller.name)}.html" if "held_out" in table.column_names else "labels.html"
-
-
-def items_table(plan: Plan, part: pa.Table) -> pa.Table:
-    """What was shown of each row, as people see it: with its personal data."""
-    from datakit.labelling.inputs import shown
-
-    pairs = list(shown(part, plan.labeller))
-    return pa.table(
-        {
-            "example_id": pa.array(plan.ids, pa.string()),
-            "source": part["source"].combine_chunks(),
-            "origin": part["origin"].combine_chunks(),
-            "text": pa.array([one for one, _ in pairs], pa.string()),
-            "plain": pa.array(plan.sources, pa.string()),
-            "given": part["label"].combine_chunks(),
-        }
-    )
-
-
-def _evidence(row: Mapping[str, Any], labeller: Labeller, models: Sequence[str], plan: Plan) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "labeller": labeller.name,
-        "models": list(models),
-        "prompt": plan.models[0].prompt.digest,
-        "votes": row["votes"],
-        "agreement": row["agreement"] and round(row["agreement"], 4),
-        "confidence": row["confidence"] and round(row["confidence"], 4),
-    }
-    if row["gold"] is not None or row["correction"] is not None:
-        found["by"] = "people"
-    return found
-
-
-def _notes(
-    decisions: Mapping[str, Decision], labeller: Labeller, models: Sequence[str], facts: Mapping[str, Any], *, page: str
-) -> list[str]:
-    counts = Counter(one.dropped or "labelled" for one in decisions.values())
-    lines = [f"labelled by `{labeller.name}` with {', '.join(f'`{name}`' for name in models)}; see {page}"]
-    gold = facts["gold"]
-    if gold.get("accuracy") and gold["accuracy"]["value"] is not None:
-        figure = gold["accuracy"]
-        ends = "" if figure["low"] is None else f" [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
-        lines.append(f"{100 * figure['value']:.1f} % of {figure['n']:,} gold rows agree with people{ends}")
-    if counts["in_review"]:
-        lines.append(f"{counts['in_review']:,} rows wait for people: datakit review RUN, then build again")
-    held = sum(one.held_out for one in decisions.values())
-    if held:
-        lines.append(f"{held:,} gold rows are kept out of the training split")
-    return lines

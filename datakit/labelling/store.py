@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from datakit.core.storage import cache_folder
 from datakit.labelling.database import Database
 
-__all__ = ["Answer", "AnswerStore", "Claim"]
+__all__ = ["Answer", "AnswerStore", "Claim", "answers_file"]
 
 FORMAT = 1
 
@@ -44,6 +45,11 @@ CREATE TABLE IF NOT EXISTS marks (key TEXT PRIMARY KEY, spans TEXT NOT NULL) WIT
 """
 
 _CHUNK = 500
+
+
+def answers_file() -> Path:
+    """Where answers are kept from one run to the next, for all runs of this user."""
+    return cache_folder() / "labels" / "answers.sqlite"
 
 
 @dataclass(frozen=True, slots=True)

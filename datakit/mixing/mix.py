@@ -11,7 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -21,6 +21,7 @@ from datakit.core.example import derived_id
 from datakit.core.hashing import digest
 from datakit.core.registry import suggest
 from datakit.core.step import Params, StepContext, StepOutput, entry, ledger_table
+from datakit.mixing.drawing import DrawingStep
 from datakit.mixing.related import column_values
 
 __all__ = ["MixParams", "MixStep", "Portion", "mix", "portions"]
@@ -122,7 +123,7 @@ def _whole(exact: Mapping[str, float], total: int, limits: Mapping[str, int]) ->
     return found
 
 
-class MixStep:
+class MixStep(DrawingStep[MixParams]):
     """Leaves rows out or repeats them until the parts stand in proportion.
 
     After a ``split`` only training rows are mixed: a repeated test row would count twice.
@@ -130,26 +131,11 @@ class MixStep:
 
     name: ClassVar[str] = "mix"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["row", "table"]] = "table"
     Params: ClassVar[type[Params]] = MixParams
-    train_only: ClassVar[bool] = True
-
-    def __init__(self, params: MixParams, context: StepContext) -> None:
-        self.params = params
-        self.context = context
-        self._notes: list[str] = []
-
-    def fingerprint(self) -> str:
-        """Nothing outside the parameters and the seed."""
-        return ""
 
     def columns(self) -> list[str]:
         """Columns the rows must have."""
         return [self.params.by]
-
-    def notes(self) -> list[str]:
-        """What came out."""
-        return self._notes
 
     def apply(self, table: pa.Table) -> StepOutput:
         """Which rows stay, and the repeated ones after their originals.
@@ -157,8 +143,7 @@ class MixStep:
         Raises:
             StepError: See :func:`portions`.
         """
-        seed, mapped = self.context.seed_of(self.params.seed), self.context.mapped()
-        values = [str(value) for value in column_values(table, self.params.by, step="mix", mapped=mapped)]
+        values = [str(value) for value in column_values(table, self.params.by, step="mix", mapped=self.mapped)]
         mixed = _mixed_rows(table)
         rows = [row for row in range(table.num_rows) if mixed[row]]
         if not rows:
@@ -166,7 +151,7 @@ class MixStep:
         sizes = dict(sorted(Counter(values[row] for row in rows).items()))
         parts = portions(sizes, self.params)
         ids = table.column("id").to_pylist()
-        times = _times(rows, ids, values, parts, seed)
+        times = _times(rows, ids, values, parts, self.seed)
         total = sum(part.wanted for part in parts.values())
         self._notes = [part.sentence(name, total) for name, part in parts.items()]
         return self._output(table, ids, values, [times.get(row, 0) if mixed[row] else 1 for row in range(len(ids))])

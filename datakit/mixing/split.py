@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from datakit.core.errors import StepError
 from datakit.core.step import Params, StepContext, StepOutput, ledger_table
 from datakit.mixing.assign import assign, assign_by_time, assign_folds
+from datakit.mixing.drawing import DrawingStep
 from datakit.mixing.related import column_values, related_sets
 
 __all__ = ["SPLITS", "SplitParams", "SplitStep", "by_split", "folds", "held_out", "split"]
@@ -77,32 +78,17 @@ class SplitParams(Params):
         return self
 
 
-class SplitStep:
+class SplitStep(DrawingStep[SplitParams]):
     """Adds the column ``split``."""
 
     name: ClassVar[str] = "split"
     version: ClassVar[int] = 2
-    kind: ClassVar[Literal["row", "table"]] = "table"
     Params: ClassVar[type[Params]] = SplitParams
-    train_only: ClassVar[bool] = True
-
-    def __init__(self, params: SplitParams, context: StepContext) -> None:
-        self.params = params
-        self.context = context
-        self._notes: list[str] = []
-
-    def fingerprint(self) -> str:
-        """Nothing outside the parameters and the seed."""
-        return ""
 
     def columns(self) -> list[str]:
         """Columns the rows must have."""
         params = self.params
         return [name for name in (params.stratify, params.group, params.by, params.time) if name is not None]
-
-    def notes(self) -> list[str]:
-        """What the data card says of it."""
-        return self._notes
 
     def apply(self, table: pa.Table) -> StepOutput:
         """Adds ``split``; no row is dropped or changed.
@@ -110,7 +96,7 @@ class SplitStep:
         Raises:
             StepError: A column is not there, or a split that was asked for would be empty.
         """
-        params, seed, mapped = self.params, self.context.seed_of(self.params.seed), self.context.mapped()
+        params, seed, mapped = self.params, self.seed, self.mapped
         if params.by is not None:
             held, own = held_out(table), _by(table, params.by, mapped)
             sides = ["test" if side == "train" and out else side for side, out in zip(own, held, strict=True)]
