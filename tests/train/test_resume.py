@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +16,7 @@ from safetensors.torch import load_file
 
 from datakit.core.chat import ChatSettings
 from datakit.core.errors import DiskFull, StorageError
-from datakit.core.storage import read_json
+from tests.train.resuming import Killed, facts, flipped, killed_at, logged_steps, only, start_training, states, weights
 from train import Arm, Diverged, Every, Resumed, Stopped, TrainError, fit
 
 ARMS = {
@@ -31,38 +27,6 @@ ARMS = {
         adapter="full", learning_rate=1e-2, steps=8, batch_size=3, accumulate=2, save_every=4, weight_decay=0.1
     ),
 }
-
-
-class Killed(BaseException):
-    """In the place of kill -9: nothing of ours catches it."""
-
-
-def killed_at(step, *, whole_step=False):
-    """Ends the process' work at a step, before or after its validation."""
-
-    def progress(event):
-        if type(event).__name__ == ("Validated" if whole_step else "StepDone") and event.step == step:
-            raise Killed
-
-    return progress
-
-
-def weights(folder):
-    return {file.name: file.read_bytes() for file in folder.glob("*.safetensors")}
-
-
-def facts(folder):
-    left = ("seconds", "tokens_per_second", "trained_tokens_per_second")
-    return {key: value for key, value in read_json(folder / "train.json").items() if key not in left}
-
-
-def states(output):
-    folder = output.with_name(f".{output.name}.state")
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-
-
-def only(events, kind):
-    return [event for event in events if isinstance(event, kind)]
 
 
 @pytest.mark.parametrize("arm", list(ARMS.values()), ids=list(ARMS))
@@ -138,12 +102,6 @@ def test_a_damaged_state_is_noticed_and_the_one_before_is_used(model_folder, dat
         fit(arm, output=tmp_path / "out", progress=events.append, **run)
         assert only(events, Resumed) == [Resumed(3, 8, ["step-000006"])]
         assert weights(tmp_path / "out") == weights(tmp_path / "whole")
-
-
-def flipped(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
 
 
 def test_where_every_state_is_damaged_it_begins_anew_and_says_so(model_folder, dataset, tmp_path):
@@ -318,22 +276,6 @@ def test_states_that_cannot_be_written(model_folder, dataset, tmp_path):
         fit(ARMS["full"], model=model_folder, data=dataset(), output=tmp_path / "out")
 
 
-COMMAND = "from datakit.cli import main; main()"
-
-
-def start(arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", COMMAND, "train", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def logged_steps(log):
-    if not log.is_file():
-        return 0
-    entries = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return max((entry["step"] for entry in entries if entry["event"] == "stepdone"), default=0)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_process_goes_on_bit_for_bit(number, model_folder, dataset, tmp_path):
@@ -343,7 +285,7 @@ def test_a_killed_process_goes_on_bit_for_bit(number, model_folder, dataset, tmp
         settings = ["--rank", 2, "--learning-rate", 1e-2, "--steps", 80, "--batch-size", 2, "--accumulate", 2]
         return [data, "-m", model_folder, "-o", tmp_path / name, *settings, "--save-every", 6]
 
-    killed = start(arguments("out"))
+    killed = start_training(*arguments("out"))
     while logged_steps(tmp_path / "out.log.jsonl") < 20:
         assert killed.poll() is None
         time.sleep(0.01)
@@ -353,7 +295,7 @@ def test_a_killed_process_goes_on_bit_for_bit(number, model_folder, dataset, tmp
     assert not (tmp_path / "out").exists()
     if number != signal.SIGKILL:
         assert f"{number.name}: stopped after step" in printed
-    again = start(arguments("out"))
+    again = start_training(*arguments("out"))
     printed, complaint = again.communicate(timeout=120)
     assert again.returncode == 0, complaint
     arm = Arm(rank=2, learning_rate=1e-2, steps=80, batch_size=2, accumulate=2, save_every=6)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
-from datakit.core.storage import read_json
+from tests.train.resuming import Killed, facts, flipped, killed_at, logged_steps, only, start_training, states, weights
 from train import Arm, Diverged, Every, Resumed, Stopped, TrainError, fit
 from train.ppo import learner
 from train.ppo.penalty import Penalty
@@ -31,42 +27,12 @@ ARMS = {
 }
 
 
-class Killed(BaseException):
-    """In the place of kill -9: nothing of ours catches it."""
-
-
-def killed_at(step):
-    def progress(event):
-        if type(event).__name__ == "StepDone" and event.step == step:
-            raise Killed
-
-    return progress
-
-
 @pytest.fixture
 def run(model_folder, dataset, tmp_path):
     """All of a training but the arm and the output; the reward lies beside."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "likes.py").write_text(LIKES)
     return {"model": model_folder, "data": dataset(), "seed": 3, "imports": tmp_path / "code"}
-
-
-def weights(folder):
-    return {file.name: file.read_bytes() for file in folder.glob("*.safetensors")}
-
-
-def facts(folder):
-    left = ("seconds", "tokens_per_second", "trained_tokens_per_second")
-    return {key: value for key, value in read_json(folder / "train.json").items() if key not in left}
-
-
-def states(output):
-    folder = output.with_name(f".{output.name}.state")
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-
-
-def only(events, kind):
-    return [event for event in events if isinstance(event, kind)]
 
 
 @pytest.mark.parametrize("arm", list(ARMS.values()), ids=list(ARMS))
@@ -131,10 +97,7 @@ def test_a_damaged_state_is_noticed_and_the_one_before_is_used(run, tmp_path):
     fit(arm, output=tmp_path / "whole", **run)
     with pytest.raises(Killed):
         fit(arm, output=tmp_path / "out", progress=killed_at(5), **run)
-    file = tmp_path / ".out.state" / "step-000004" / "state.safetensors"
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flipped(tmp_path / ".out.state" / "step-000004" / "state.safetensors")
     events = []
     fit(arm, output=tmp_path / "out", progress=events.append, **run)
     assert only(events, Resumed) == [Resumed(2, 6, ["step-000004"])]
@@ -218,13 +181,6 @@ def test_the_others_keep_no_state():
             Arm(backend=backend, steps=2, save_every=1)
 
 
-def logged_steps(log):
-    if not log.is_file():
-        return 0
-    entries = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return max((entry["step"] for entry in entries if entry["event"] == "stepdone"), default=0)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_process_goes_on_bit_for_bit(number, run, tmp_path):
@@ -234,11 +190,8 @@ def test_a_killed_process_goes_on_bit_for_bit(number, run, tmp_path):
         own = [f"{key}={value}" for key, value in PPO.items()]
         more = ["--backend", "ppo", *(part for pair in own for part in ("-B", pair)), "--save-every", 4]
         more += ["--rank", 2, "--learning-rate", 1e-2, "--steps", steps, "--batch-size", 4, "--seed", 3]
-        command = [sys.executable, "-c", "from datakit.cli import main; main()", "train", run["data"]]
-        command += ["-m", run["model"], "-o", tmp_path / name, *more]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen([str(part) for part in command], cwd=run["imports"], env=environment, **pipes)
+        places = [run["data"], "-m", run["model"], "-o", tmp_path / name]
+        return start_training(*places, *more, folder=run["imports"])
 
     killed = start("out")
     while logged_steps(tmp_path / "out.log.jsonl") < 9:
