@@ -3,46 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from datakit.experiment.curve import Curves
+from datakit.cli.curves import Numbers, budget_option, show_curves
 
 __all__ = ["command"]
 
 
-class _Numbers(click.ParamType[tuple[int, ...]]):
-    name = "N,N,..."
-
-    def convert(
-        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Rising whole numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            found = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"'{value}' is no list of whole numbers such as 50,100,250", param, ctx)
-        if found[0] < 1 or list(found) != sorted(set(found)):
-            self.fail(f"'{value}' must rise and begin at 1 or more", param, ctx)
-        return found
-
-
 @click.command("curve")
 @click.argument("run", metavar="RUN|RECIPE", type=click.Path(path_type=Path))
-@click.option("--examples", type=_Numbers(), help="Train RECIPE on nested subsets of so many examples.")
+@click.option(
+    "--examples",
+    type=Numbers(int, name="N,N,...", example="50,100,250"),
+    help="Train RECIPE on nested subsets of so many examples.",
+)
 @click.option("--arm", help="Only this arm.")
 @click.option("--seed", type=int, help="Only this seed.")
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0, max=1),
-    default=0.01,
-    show_default=True,
-    help="Mean loss allowed when the best checkpoint is chosen; 0.01 is a point.",
-)
+@budget_option("the best checkpoint")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the page; of the run with --examples.")
 @click.option("--json", "as_json", is_flag=True, help="Print curve.json on stdout, progress on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -91,16 +69,4 @@ def command(
     if as_json:
         sys.stdout.write(found.data.read_text(encoding="utf-8"))
         return
-    _show(found, quiet=quiet)
-
-
-def _show(found: Curves, *, quiet: bool) -> None:
-    from datakit.cli.console import console
-    from evalkit.report.curve_lines import curve_name
-    from evalkit.report.curve_words import curve_table
-
-    out = console(quiet=quiet)
-    for curve in found.curves:
-        for line in curve_table(curve, curve_name(curve, found.curves)):
-            out.print(line, markup=False, soft_wrap=True)
-    out.print(f"page      {found.page} · figures: {found.data.name}", markup=False, soft_wrap=True)
+    show_curves(found, quiet=quiet)

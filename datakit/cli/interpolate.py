@@ -6,22 +6,9 @@ from pathlib import Path
 
 import click
 
+from datakit.cli.curves import Numbers, budget_option, show_curves
+
 __all__ = ["command"]
-
-
-class _Alphas(click.ParamType[tuple[float, ...]]):
-    name = "A,A,..."
-
-    def convert(
-        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Numbers; what they may be is checked where they are used."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"'{value}' is no list of numbers such as 0.25,0.5,1", param, ctx)
 
 
 @click.command("interpolate")
@@ -29,19 +16,13 @@ class _Alphas(click.ParamType[tuple[float, ...]]):
 @click.argument("arm", metavar="ARM")
 @click.option(
     "--alphas",
-    type=_Alphas(),
+    type=Numbers(float, name="A,A,...", example="0.25,0.5,1"),
     default="0,0.2,0.4,0.6,0.8,1",
     show_default=True,
     help="How far to go: 0 is the base, 1 the tuned model.",
 )
 @click.option("--seed", type=int, help="Only this seed.")
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0, max=1),
-    default=0.01,
-    show_default=True,
-    help="Mean loss allowed when one is chosen; 0.01 is a point.",
-)
+@budget_option("one")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the chosen weights into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print interpolate.json on stdout, progress on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -72,18 +53,12 @@ def command(
     from datakit.cli.progress import listening
     from datakit.experiment.interpolate import interpolate
     from datakit.experiment.layout import open_run
-    from evalkit.report.curve_lines import curve_name
-    from evalkit.report.curve_words import curve_table
 
     with listening(quiet=quiet, to_stderr=as_json) as listen:
         found = interpolate(open_run(run), arm, alphas, seed=seed, budget=budget, output=output, listen=listen)
     if as_json:
         sys.stdout.write(found.curves.data.read_text(encoding="utf-8"))
         return
-    out = console(quiet=quiet)
-    for curve in found.curves.curves:
-        for line in curve_table(curve, curve_name(curve, found.curves.curves)):
-            out.print(line, markup=False, soft_wrap=True)
-    out.print(f"page      {found.curves.page} · figures: {found.curves.data.name}", markup=False, soft_wrap=True)
+    show_curves(found.curves, quiet=quiet)
     if found.model is not None:
-        out.print(f"model     {found.model}", markup=False, soft_wrap=True)
+        console(quiet=quiet).print(f"model     {found.model}", markup=False, soft_wrap=True)

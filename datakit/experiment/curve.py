@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evalkit.evaluate import Session
     from evalkit.log import EvalLog
 
-__all__ = ["Curves", "checkpoint_curves", "curve_of", "stated_alpha", "write_curves"]
+__all__ = ["Curves", "checkpoint_curves", "curve_of", "state_log", "stated_alpha", "write_curves"]
 
 _FORMAT = 1
 
@@ -154,6 +154,33 @@ def _kept(folder: Path) -> list[tuple[int, Path]]:
     return [*(state for state in states if state[1].is_dir()), (int(record["steps"]), folder)]
 
 
+def state_log(
+    recipe: Recipe, name: str, folder: Path, base: Session, layout: Layout, into: Path, listen: Listener
+) -> EvalLog:
+    """Evaluates one state of a cell on the run's suites.
+
+    Args:
+        recipe: What was run.
+        name: For reports.
+        folder: The state's weights: a model of its own, an adapter over the base, or the base.
+        base: The run's.
+        layout: The run.
+        into: Folder of the logs.
+        listen: Hears what happens.
+
+    Returns:
+        The logs of all suites as one.
+    """
+    from evalkit.evaluate import Session
+    from evalkit.report.run import combined_log
+
+    adapter = folder if is_adapter(folder) else None
+    whole = adapter is None and folder != base.folder
+    session = Session(folder, chat=recipe.chat, offline=recipe.offline) if whole else base
+    evaluate_model(session, suites(recipe, layout), name, adapter, recipe, into, listen)
+    return combined_log(into)
+
+
 def _curve(
     recipe: Recipe,
     cell: Cell,
@@ -163,29 +190,14 @@ def _curve(
     budget: float,
     listen: Listener,
 ) -> Curve:
-    logs = {step: _log(recipe, cell, step, folder, base, layout, listen) for step, folder in states}
-    before = _combined(layout.curve("base"))
-    alpha, pairs = stated_alpha(recipe, layout), {step: (before, log) for step, log in logs.items()}
-    return curve_of(recipe, cell, "step", pairs, [layout], alpha=alpha, budget=budget)
+    from evalkit.report.run import combined_log
 
-
-def _log(
-    recipe: Recipe, cell: Cell, step: int, folder: Path, base: Session, layout: Layout, listen: Listener
-) -> EvalLog:
-    from evalkit.evaluate import Session
-
-    name, into = f"{cell.name} {step}", layout.curve(cell.name) / f"step-{step:06}"
-    wanted = suites(recipe, layout)
-    if is_adapter(folder):
-        evaluate_model(base, wanted, name, folder, recipe, into, listen)
-    else:
-        own = Session(folder, chat=recipe.chat, offline=recipe.offline)
-        evaluate_model(own, wanted, name, None, recipe, into, listen)
-    return _combined(into)
-
-
-def _combined(folder: Path) -> EvalLog:
-    from evalkit.compare import combine_logs
-    from evalkit.report.run import read_logs
-
-    return combine_logs(read_logs(folder))
+    place, before = layout.curve(cell.name), combined_log(layout.curve("base"))
+    pairs = {
+        step: (
+            before,
+            state_log(recipe, f"{cell.name} {step}", folder, base, layout, place / f"step-{step:06}", listen),
+        )
+        for step, folder in states
+    }
+    return curve_of(recipe, cell, "step", pairs, [layout], alpha=stated_alpha(recipe, layout), budget=budget)

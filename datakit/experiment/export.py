@@ -151,16 +151,15 @@ def _set_generation(folder: Path, base: Path, source: Path) -> None:
 
 def _evaluated(recipe: Recipe, cell: Cell, base: Path, folder: Path, layout: Layout, listen: Listener) -> list[Change]:
     """The run's suites on the folder as it is, beside what the run measured."""
-    from evalkit.compare import combine_logs
     from evalkit.evaluate import Session
-    from evalkit.report.run import read_logs
+    from evalkit.report.run import combined_log
 
     adapter = folder if is_adapter(folder) else None
     session = Session(base if adapter else folder, chat=recipe.chat, offline=recipe.offline)
     into = folder / "evals"
     evaluate_model(session, suites(recipe, layout), f"{cell.name} exported", adapter, recipe, into, listen)
     session.unload()
-    found = _changes(combine_logs(read_logs(layout.evaluation(cell.name))), combine_logs(read_logs(into)))
+    found = _changes(combined_log(layout.evaluation(cell.name)), combined_log(into))
     shutil.rmtree(into)
     return found
 

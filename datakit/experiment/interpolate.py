@@ -14,7 +14,7 @@ from datakit.core.hub import local_first
 from datakit.core.require import own_package
 from datakit.core.storage import locked
 from datakit.experiment.arms import Cell
-from datakit.experiment.curve import Curves, curve_of, stated_alpha, write_curves
+from datakit.experiment.curve import Curves, curve_of, state_log, stated_alpha, write_curves
 from datakit.experiment.evaluation import evaluate_model, suites
 from datakit.experiment.events import Listener, silent
 from datakit.experiment.layout import Layout
@@ -131,29 +131,21 @@ def _curve(
     budget: float,
     listen: Listener,
 ) -> Curve:
-    logs = {value: _log(recipe, cell, value, base, layout, listen) for value in per_cent}
-    before = _combined(_place(layout, "base"))
-    alpha, pairs = stated_alpha(recipe, layout), {value: (before, log) for value, log in logs.items()}
-    return curve_of(recipe, cell, "percent", pairs, [layout], alpha=alpha, budget=budget)
+    from evalkit.report.run import combined_log
+
+    before = combined_log(_place(layout, "base"))
+    pairs = {value: (before, _log(recipe, cell, value, base, layout, listen)) for value in per_cent}
+    return curve_of(recipe, cell, "percent", pairs, [layout], alpha=stated_alpha(recipe, layout), budget=budget)
 
 
 def _log(recipe: Recipe, cell: Cell, value: int, base: Session, layout: Layout, listen: Listener) -> EvalLog:
-    from evalkit.evaluate import Session
     from train import interpolate_weights
 
-    name, into, wanted = f"{cell.name} {value} %", _place(layout, cell.name) / f"{value:03}", suites(recipe, layout)
-    if value == 0:
-        evaluate_model(base, wanted, name, None, recipe, into, listen)
-        return _combined(into)
-    folder = layout.model(cell.name)
-    if value < 100:
+    folder = layout.model(cell.name) if value else base.folder
+    if 0 < value < 100:
         folder = interpolate_weights(base.folder, folder, value / 100, _scratch(layout) / f"{cell.name}-{value}")
-    if is_adapter(folder):
-        evaluate_model(base, wanted, name, folder, recipe, into, listen)
-    else:
-        own = Session(folder, chat=recipe.chat, offline=recipe.offline)
-        evaluate_model(own, wanted, name, None, recipe, into, listen)
-    return _combined(into)
+    into = _place(layout, cell.name) / f"{value:03}"
+    return state_log(recipe, f"{cell.name} {value} %", folder, base, layout, into, listen)
 
 
 def _write(curve: Curve, cell: Cell, base: Path, layout: Layout, output: Path) -> Path:
@@ -165,10 +157,3 @@ def _write(curve: Curve, cell: Cell, base: Path, layout: Layout, output: Path) -
             hint="Allow more with --budget, or add smaller alphas",
         )
     return interpolate_weights(base, layout.model(cell.name), curve.choice.at / 100, output)
-
-
-def _combined(folder: Path) -> EvalLog:
-    from evalkit.compare import combine_logs
-    from evalkit.report.run import read_logs
-
-    return combine_logs(read_logs(folder))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from datakit.experiment.arms import Cell
     from evalkit.curve import Curve
-    from evalkit.log import EvalLog
 
 __all__ = ["example_curves"]
 
@@ -57,7 +56,7 @@ def example_curves(
         listen: Hears what happens.
 
     Raises:
-        UsageError: The recipe has stages.
+        UsageError: The recipe has stages, or the sizes do not rise.
         StepError: More examples are asked for than there are.
         DatakitError: And its children.
     """
@@ -65,6 +64,8 @@ def example_curves(
         own_package(package)
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe))
+    if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
+        raise UsageError(f"numbers of examples rise and begin at 1 or more, not {', '.join(map(str, sizes))}")
     if recipe.stages:
         raise UsageError(
             f"{recipe.path.name} has stages, and examples are counted for one task",
@@ -131,12 +132,11 @@ def _strata(recipe: Recipe, table: pa.Table) -> list[Any] | None:
 
 
 def _curve(recipe: Recipe, cell: Cell, places: dict[int, Layout]) -> Curve:
-    from evalkit.compare import combine_logs
-    from evalkit.report.run import read_logs
+    from evalkit.report.run import combined_log
 
-    def log(place: Layout, name: str) -> EvalLog:
-        return combine_logs(read_logs(place.evaluation(name)))
-
-    logs = {size: (log(place, "base"), log(place, cell.name)) for size, place in places.items()}
+    logs = {
+        size: (combined_log(place.evaluation("base")), combined_log(place.evaluation(cell.name)))
+        for size, place in places.items()
+    }
     alpha = stated_alpha(recipe, next(iter(places.values())))
     return curve_of(recipe, cell, "examples", logs, list(places.values()), alpha=alpha)

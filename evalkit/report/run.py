@@ -17,7 +17,7 @@ from evalkit.report.watched import watched_course
 if TYPE_CHECKING:
     from evalkit.log import EvalLog
 
-__all__ = ["from_logs", "from_run", "is_private", "read_logs"]
+__all__ = ["combined_log", "from_logs", "from_run", "is_private", "read_logs"]
 
 BASE = "base"
 
@@ -41,6 +41,17 @@ def read_logs(path: Path) -> list[EvalLog]:
             "no evaluation log in this folder", where=path, hint="Expected <suite>.json and <suite>.parquet"
         )
     return logs
+
+
+def combined_log(path: Path) -> EvalLog:
+    """The logs of one model's suites as one.
+
+    Args:
+        path: As :func:`read_logs` takes it.
+    """
+    from evalkit.compare import combine_logs
+
+    return combine_logs(read_logs(path))
 
 
 def from_logs(

@@ -77,6 +77,12 @@ def test_checkpoints_and_recovery(recipe: Path) -> None:
     assert not (out / "curve.html").exists(), "a curve of other weights does not stay"
 
 
+@pytest.mark.parametrize("sizes", [[], [20, 10], [10, 10], [0, 5]])
+def test_numbers_of_examples_rise(recipe: Path, sizes: list[int]) -> None:
+    with pytest.raises(UsageError, match="rise and begin at 1 or more"):
+        example_curves(recipe, sizes, output=recipe.parent / "out")
+
+
 @pytest.mark.slow
 def test_numbers_of_examples(recipe: Path) -> None:
     out = recipe.parent / "out"
