@@ -90,7 +90,7 @@ def interpolate(
     with local_first(recipe.hub), locked(layout.root / ".interpolate.lock"):
         base = Session(base_of(recipe), chat=recipe.chat, offline=recipe.offline)
         try:
-            evaluate_model(base, suites(recipe, layout), "base", None, recipe, _place(layout, "base"), listen)
+            evaluate_model(base, suites(recipe, layout), "base", None, recipe, layout.interpolation("base"), listen)
             curves = [_curve(recipe, cell, per_cent, base, layout, budget, listen) for cell in cells]
             said = ",".join(f"{value / 100:g}" for value in per_cent)
             command = f"datakit interpolate {layout.root.name} {arm} --alphas {said} --budget {budget:g}"
@@ -114,10 +114,6 @@ def _per_cent(alphas: Sequence[float]) -> list[int]:
     return found
 
 
-def _place(layout: Layout, name: str) -> Path:
-    return layout.root / "interpolated" / name
-
-
 def _scratch(layout: Layout) -> Path:
     return layout.root / ".interpolated"
 
@@ -133,7 +129,7 @@ def _curve(
 ) -> Curve:
     from evalkit.report.run import combined_log
 
-    before = combined_log(_place(layout, "base"))
+    before = combined_log(layout.interpolation("base"))
     pairs = {value: (before, _log(recipe, cell, value, base, layout, listen)) for value in per_cent}
     return curve_of(recipe, cell, "percent", pairs, [layout], alpha=stated_alpha(recipe, layout), budget=budget)
 
@@ -144,7 +140,7 @@ def _log(recipe: Recipe, cell: Cell, value: int, base: Session, layout: Layout, 
     folder = layout.model(cell.name) if value else base.folder
     if 0 < value < 100:
         folder = interpolate_weights(base.folder, folder, value / 100, _scratch(layout) / f"{cell.name}-{value}")
-    into = _place(layout, cell.name) / f"{value:03}"
+    into = layout.interpolation(cell.name) / f"{value:03}"
     return state_log(recipe, f"{cell.name} {value} %", folder, base, layout, into, listen)
 
 

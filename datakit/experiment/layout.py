@@ -46,6 +46,10 @@ class Layout:
         """Logs of a cell's checkpoints, a folder per step."""
         return self.root / "curves" / cell
 
+    def interpolation(self, cell: str) -> Path:
+        """Logs of the models between the base and a cell, a folder per per cent."""
+        return self.root / "interpolated" / cell
+
     def stage(self, number: int, name: str) -> Layout:
         """The part of the run that one stage trains, laid out like a run; counted from 1."""
         return Layout(self.root / "stages" / f"{number:02}-{name}")

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datakit.core.errors import DatakitError
-from datakit.core.storage import storage_errors
+from datakit.core.errors import DatakitError, StorageError
+from datakit.core.storage import read_json, storage_errors
 from datakit.experiment.arms import Cell
 from datakit.experiment.cell_key import CellKey, difference
 from datakit.experiment.events import Event, Listener
@@ -37,11 +37,9 @@ def drop_stale(keys: Mapping[Cell, CellKey], layout: Layout, listen: Listener) -
         why = difference(layout.model(cell.name), key)
         if why is None:
             continue
-        folder, curve = layout.evaluation(cell.name), layout.curve(cell.name)
-        if folder.is_dir() or curve.is_dir():
+        folder = layout.evaluation(cell.name)
+        if drop_curves(cell, layout) or folder.is_dir():
             dropped[cell.name] = why
-        if curve.is_dir():
-            drop_curves(cell, layout)
         if folder.is_dir():
             with storage_errors(folder):
                 shutil.rmtree(folder)
@@ -62,12 +60,33 @@ def tell_dropped(dropped: Mapping[str, str], listen: Listener, *, until: str) ->
         listen(Event("dropped", names[0], text))
 
 
-def drop_curves(cell: Cell, layout: Layout) -> None:
-    """Removes the curves of a cell's earlier weights, and the page that shows them."""
+def drop_curves(cell: Cell, layout: Layout) -> bool:
+    """Removes curves and interpolations of a cell's earlier weights, the pages that show them, and what recover found.
+
+    Returns:
+        Whether there were any.
+    """
+    found = False
     with storage_errors(layout.root):
-        shutil.rmtree(layout.curve(cell.name), ignore_errors=True)
-        for name in ("curve.html", "curve.json"):
-            (layout.root / name).unlink(missing_ok=True)
+        for folder, stem in ((layout.curve(cell.name), "curve"), (layout.interpolation(cell.name), "interpolate")):
+            if folder.is_dir():
+                found = True
+                shutil.rmtree(folder)
+                for suffix in ("html", "json"):
+                    (layout.root / f"{stem}.{suffix}").unlink(missing_ok=True)
+        recovered = layout.root / "recover.json"
+        if recovered.is_file() and _is_about(recovered, cell):
+            found = True
+            recovered.unlink()
+    return found
+
+
+def _is_about(file: Path, cell: Cell) -> bool:
+    try:
+        facts = read_json(file)
+    except StorageError:
+        return False
+    return (facts.get("arm"), facts.get("seed")) == (cell.arm, cell.seed)
 
 
 def drop_suites(folder: Path, *, kept: Collection[str], listen: Listener) -> None:

@@ -11,9 +11,14 @@ import pytest
 
 from datakit.build import build
 from datakit.core.errors import DatakitError, RecipeError, UsageError
+from datakit.core.storage import write_json
+from datakit.experiment.arms import Cell
 from datakit.experiment.ask import models
+from datakit.experiment.cell_key import CellKey, note_trained
+from datakit.experiment.events import Event
 from datakit.experiment.layout import Layout
 from datakit.experiment.run import run
+from datakit.experiment.stale import drop_stale
 from datakit.pocket import model_path, write_task
 
 RECIPE = """\
@@ -68,6 +73,32 @@ def test_a_report_has_only_what_the_recipe_says_now(recipe: Path) -> None:
     run(recipe, output=out, arm="full")
     assert reported(out).keys() == {"full-2"}
     assert (out / "models/full-1/model.safetensors").is_file(), "weights are dear; they stay"
+
+
+def test_what_was_drawn_of_earlier_weights_leaves_and_no_other(tmp_path: Path) -> None:
+    layout, heard = Layout(tmp_path), list[Event]()
+    for cell in ("lora-1", "full-1"):
+        for folder in (layout.evaluation(cell), layout.curve(cell), layout.interpolation(cell)):
+            folder.mkdir(parents=True)
+        write_json(layout.model(cell) / "train.json", {})
+    note_trained(layout.model("full-1"), CellKey({"arm": {"rank": 2}}))
+    note_trained(layout.model("lora-1"), CellKey({"arm": {"rank": 2}}))
+    pages = [tmp_path / f"{stem}.{suffix}" for stem in ("curve", "interpolate") for suffix in ("html", "json")]
+    for page in pages:
+        page.write_text("{}")
+    write_json(tmp_path / "recover.json", {"arm": "full", "seed": 1})
+
+    same, other = CellKey({"arm": {"rank": 2}}), CellKey({"arm": {"rank": 4}})
+    drop_stale({Cell("lora", 1): same, Cell("full", 1): same}, layout, heard.append)
+    assert heard == []
+    drop_stale({Cell("lora", 1): other, Cell("full", 1): same}, layout, heard.append)
+    text = "evaluations of lora-1: arm.rank was 2 and is 4; left out until trained again"
+    assert heard == [Event("dropped", "lora-1", text)]
+    assert sorted(path.name for path in tmp_path.glob("*/*-1")) == ["full-1"] * 4 + ["lora-1"], "weights are dear"
+    assert not any(page.exists() for page in pages)
+    assert (tmp_path / "recover.json").is_file(), "of the other arm"
+    drop_stale({Cell("full", 1): other}, layout, heard.append)
+    assert not (tmp_path / "recover.json").exists()
 
 
 @pytest.mark.slow
