@@ -3,7 +3,8 @@
     python benchmarks/train_memory.py [--only TEXT] [--jobs 2] [--output FILE]
 
 The cases are in benchmarks/memory_cases.py: models of 100 M parameters and more with random weights. Every case is
-trained three steps in a process of its own, whose peak is VmHWM, reset before loading; the estimate is made in another.
+trained three steps in a process of its own, whose peak is VmHWM, reset before loading; the estimate, which tries three
+steps where they surely fit, is made in another, and in a third what would be computed if they did not.
 A case that is in the results with the present code and versions is not done again, so a call that was killed goes on.
 """
 
@@ -30,7 +31,14 @@ RESULTS = ROOT / "benchmarks" / "results" / "train_memory.json"
 STEPS = 3
 PARTS = ("looked_at", "held_out")
 WITH = ("measured_with", "estimated_with")  # digests of the code that a case's figures were made with
-ESTIMATES = ("estimating", "recording", "allocations", "memory")  # files of train/ that no training runs
+ESTIMATES = (
+    "estimating",
+    "trial",
+    "recording",
+    "allocations",
+    "memory",
+    "process",
+)  # files of train/ that no training runs
 
 from memory_cases import CASES, HELD_OUT, LOOKED_AT, MODELS, make_data, make_model  # noqa: E402
 
@@ -72,11 +80,14 @@ def child(kind: str, case: dict[str, Any], model: str, data: str) -> None:
             train.fit(arm, model=model, data=Path(data), output=Path(name) / "out", progress=heard)
             print(json.dumps({"peak": memory("VmHWM") - before, "course": course}))
         return
+    if kind == "compute":
+        train.estimating._tried = lambda *_, **__: None
     start = time.perf_counter()
     found = train.estimate(arm, model=model, data=Path(data))
     seconds = time.perf_counter() - start
     parts = {name: getattr(found.memory, name) for name in found.memory.__slots__ if name != "shape"}
-    print(json.dumps({"peak": found.memory.peak, "seconds": round(seconds, 1), "parts": parts}))
+    told = {"peak": found.memory.peak, "seconds": round(seconds, 1), "tried": found.measured, "parts": parts}
+    print(json.dumps(told))
 
 
 def run(kind: str, case: dict[str, Any], model: Path, data: Path) -> dict[str, Any]:
@@ -135,8 +146,9 @@ class Bench:
         """A case's figures, and how the process grew where it was measured now."""
         old, course = self._rows.get(label(case), {}), []
         measured = old["measured"] if old.get("measured_with") == self._now[0] else None
-        told = old["estimated"] if old.get("estimated_with") == self._now[1] else None
-        if measured is None or told is None:
+        told = old if old.get("estimated_with") == self._now[1] else {}
+        estimated, computed = told.get("estimated"), told.get("computed")
+        if measured is None or estimated is None or computed is None:
             model = self._model(case["model"])
             with tempfile.TemporaryDirectory(dir=self._folder) as name:
                 data = Path(name) / "train.parquet"
@@ -144,9 +156,14 @@ class Bench:
                 if measured is None:
                     found = run("measure", case, model, data)
                     measured, course = found["peak"], found["course"]
-                told = told or run("estimate", case, model, data)
-        error = round(told["peak"] / measured - 1, 4)
-        figures = {"measured": measured, "estimated": told, "error": error, **dict(zip(WITH, self._now, strict=True))}
+                estimated = estimated or run("estimate", case, model, data)
+                computed = computed or run("compute", case, model, data)
+        figures = {"measured": measured, "estimated": estimated, "computed": computed}
+        errors = {
+            name: round(told["peak"] / measured - 1, 4)
+            for name, told in (("error", estimated), ("computed_error", computed))
+        }
+        figures |= {**errors, **dict(zip(WITH, self._now, strict=True))}
         return {"case": label(case), **case, **figures}, course
 
     def _model(self, name: str) -> Path:
@@ -170,14 +187,17 @@ class Bench:
         for part, cases in zip(PARTS, (LOOKED_AT, HELD_OUT), strict=True):
             facts[part] = [self._rows[label(case)] for case in cases if label(case) in self._rows]
             if len(facts[part]) == len(cases):
-                facts[f"largest_error_{part}"] = max(abs(row["error"]) for row in facts[part])
+                for name in ("error", "computed_error"):
+                    facts[f"largest_{name}_{part}"] = max(abs(row[name]) for row in facts[part])
         self._output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def show(row: dict[str, Any], course: Course) -> None:
     """Prints a case's figures."""
     told = row["estimated"]
-    print(f"{row['case']:60} measured {row['measured'] / 2**20:7.0f} MiB, estimate {row['error']:+.1%}", flush=True)
+    size = f"measured {row['measured'] / 2**20:7.0f} MiB"
+    how = "tried" if told["tried"] else "not tried"
+    print(f"{row['case']:60} {size}, {how} {row['error']:+.1%}, computed {row['computed_error']:+.1%}", flush=True)
     print(
         "   ", f"{told['seconds']} s", {key: round(value / 2**20) for key, value in told["parts"].items()}, flush=True
     )

@@ -1,4 +1,8 @@
-"""Before a run: will it fit, and if not, what to change. The model is loaded and passes short batches, untrained."""
+"""Before a run: will it fit, and if not, what to change.
+
+The model is loaded and passes two rows. On the CPU a training that surely fits is then tried for three steps; else it
+passes short batches, and the rest is computed.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +25,21 @@ from train.memory import (
     Kept,
     Memory,
     Shape,
-    available,
-    give_back,
     held_by,
+    kept_at_most,
     kept_by,
     largest,
     memory_of,
-    resident,
     width,
 )
 from train.objectives import objective_of
 from train.packing import best_fit, chosen_attention
 from train.prepare import Prepared, prepare
+from train.process import available, give_back, resident
 from train.recording import SHORT, recorded_pass
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
+from train.trial import highest_of_steps
 
 if TYPE_CHECKING:
     from train.attention import DocumentAttention
@@ -45,6 +49,7 @@ __all__ = ["Estimate", "estimate"]
 
 _STEPS = 500  # of an epoch that are looked at for the largest batch
 _BATCHES = 8  # of a step that are played
+_SURELY = 1.2  # of the most that it may take; with so much free it is tried
 _PIECE = 1 << 20  # numbers that are read at a time
 _CHUNK = 1 << 24  # logits at once where they are computed in chunks (train/chunks.py)
 
@@ -58,12 +63,14 @@ class Estimate:
         device: ``cpu`` or ``cuda``.
         available: Bytes that were free there before the model was loaded.
         advice: What to change where it does not fit; empty where it does.
+        measured: Whether it is what a few steps took; else it is computed.
     """
 
     memory: Memory
     device: str
     available: int
     advice: tuple[str, ...]
+    measured: bool = False
 
     @property
     def fits(self) -> bool:
@@ -98,6 +105,7 @@ def estimate(
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    give_back()
     free, before = available(device), resident()
     chat = chat or ChatSettings()
     replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
@@ -110,16 +118,42 @@ def estimate(
         passes = _passes(arm, loaded, rows, pad=ready.pad, attention=attention)
         code = _beside_weights(loaded, before) if device == "cpu" else 0
         training = replace(_training(arm, ready, loaded, seed), attention=attention, passes=passes)
-        looked = _look(training, rows, free)
-        shapes = list(_steps(training))
-    shape = largest((shape for step in shapes for shape in step), looked.kept)
-    course = [shapes[0], *[step for step in shapes if shape in step][:1] * 2]
-    kept = training.against
-    copies = held_by([*kept.terms, *kept.rehearsals, *kept.pulls], loaded)
-    memory = replace(looked.memory(shape, course), copies=copies, code=code)
+        steps = list(itertools.islice(training.stream, min(training.stream.steps_per_epoch, _STEPS)))
+        shapes = [_shapes(training, step) for step in steps]
+        against = training.against
+        copies = held_by([*against.terms, *against.rehearsals, *against.pulls], loaded)
+        if device == "cpu" and not arm.compile:
+            most = _tried(training, steps, shapes, free=free - copies - code)
+            if most is not None:
+                kept = _kept(training, rows)
+                memory = memory_of(loaded, kept, largest(itertools.chain(*shapes), kept))
+                took = max(most - before - memory.weights - copies - code, memory.gradients + memory.optimizer)
+                memory = replace(memory, copies=copies, code=code, overlap=memory.passing - took)
+                return Estimate(memory, device, free, (), measured=True)
+        kept = _kept(training, rows)
+        shape = largest(itertools.chain(*shapes), kept)
+        looked = _look(training, kept, rows, free)
+    memory = replace(looked.memory(shape, _course(shapes, shape)), copies=copies, code=code)
     if memory.peak <= free:
         return Estimate(memory, device, free, ())
     return Estimate(memory, device, free, tuple(_advice(training, rows, looked, memory, free)))
+
+
+def _course(shapes: Sequence[Sequence[Shape]], shape: Shape, steps: Sequence[Any] = ()) -> list[Any]:
+    """The first step and twice the one that has the largest batch: its shapes, or of other things of the steps."""
+    largest_at = next(at for at, step in enumerate(shapes) if shape in step)
+    return [(steps or shapes)[at] for at in (0, largest_at, largest_at)]
+
+
+def _tried(
+    training: Training, steps: Sequence[Sequence[Any]], shapes: Sequence[Sequence[Shape]], *, free: int
+) -> int | None:
+    """The process at its highest in three steps; None where they might not fit."""
+    kept = kept_at_most(training.model)
+    shape = largest(itertools.chain(*shapes), kept)
+    if memory_of(training.model, kept, shape).peak * _SURELY > free:
+        return None
+    return highest_of_steps(training, _course(shapes, shape, steps))
 
 
 def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
@@ -185,36 +219,35 @@ class _Looked:
         return memory_of(self.model, self.kept, shape, took)
 
 
-def _look(training: Training, rows: Sequence[Any], free: int) -> _Looked:
-    """Two rows forward, and on the CPU three short batches forward and back, where gradients have room."""
+def _kept(training: Training, rows: Sequence[Any]) -> Kept:
+    """Two rows forward."""
+    with training.passes, computing(training.model, bfloat16=training.bfloat16):
+        return kept_by(training.model, training.objective, rows, pad=training.pad)
+
+
+def _look(training: Training, kept: Kept, rows: Sequence[Any], free: int) -> _Looked:
+    """On the CPU three short batches forward and back, where gradients have room."""
     model = training.model
-    with training.passes, computing(model, bfloat16=training.bfloat16):
-        kept = kept_by(model, training.objective, rows, pad=training.pad)
     least = memory_of(model, kept, Shape(1, SHORT, SHORT))
     records = model.device.type == "cpu" and least.weights + least.gradients < free
     return _Looked(model, kept, recorded_pass(training, rows) if records else None)
 
 
-def _steps(training: Training) -> Iterator[list[Shape]]:
-    """The batches of the first steps."""
-    stream, arm = training.stream, training.arm
-    for step in itertools.islice(stream, min(stream.steps_per_epoch, _STEPS)):
-        if training.attention is not None:
-            lengths = [len(row) for row in step]
-            bins = best_fit(lengths, capacity=arm.batch_tokens or sum(lengths), rows=arm.batch_size)
-            parts = [[step[at] for at in bin] for bin in bins]
-            yield [
-                Shape(1, sum(map(len, part)), _logits(training, part), sum(len(row) ** 2 for row in part))
-                for part in parts
-            ]
-            continue
-        order = sorted(step, key=len)
-        sizes = cut(
-            [len(row) for row in order], batch_size=arm.batch_size, overhead=PASS_OVERHEAD, tokens=arm.batch_tokens
-        )
-        ends = itertools.accumulate(sizes)
-        parts = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        yield [Shape(len(part), max(map(width, part)), _logits(training, part)) for part in parts]
+def _shapes(training: Training, step: Sequence[Any]) -> list[Shape]:
+    """The batches of a step."""
+    arm = training.arm
+    if training.attention is not None:
+        lengths = [len(row) for row in step]
+        bins = best_fit(lengths, capacity=arm.batch_tokens or sum(lengths), rows=arm.batch_size)
+        parts = [[step[at] for at in bin] for bin in bins]
+        return [
+            Shape(1, sum(map(len, part)), _logits(training, part), sum(len(row) ** 2 for row in part)) for part in parts
+        ]
+    order = sorted(step, key=len)
+    sizes = cut([len(row) for row in order], batch_size=arm.batch_size, overhead=PASS_OVERHEAD, tokens=arm.batch_tokens)
+    ends = itertools.accumulate(sizes)
+    parts = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return [Shape(len(part), max(map(width, part)), _logits(training, part)) for part in parts]
 
 
 def _logits(training: Training, rows: Sequence[Any]) -> int:
@@ -248,7 +281,8 @@ def _advice(training: Training, rows: Sequence[Any], looked: _Looked, memory: Me
         again = arm.model_copy(update={"checkpointing": True})
         passes = _passes(again, training.model, rows, pad=training.pad, attention=training.attention)
         recompute(training.model)
-        if (peak := told(least, _look(replace(training, passes=passes), rows, free))) <= free:
+        other = replace(training, passes=passes)
+        if (peak := told(least, _look(other, _kept(other, rows), rows, free))) <= free:
             yield f"checkpointing: true and the smallest batch (about {_gib(peak)})"
     if arm.adapter == "full":
         saved = memory.gradients + memory.optimizer

@@ -11,9 +11,7 @@ more than what is held, the peak is that of a recorded pass, scaled and played (
 
 from __future__ import annotations
 
-import ctypes
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +25,11 @@ __all__ = [
     "Kept",
     "Memory",
     "Shape",
-    "available",
-    "forget_highest",
-    "give_back",
     "held_by",
-    "highest_resident",
+    "kept_at_most",
     "kept_by",
     "largest",
     "memory_of",
-    "resident",
     "width",
 ]
 
@@ -153,6 +147,25 @@ def kept_by(model: Any, objective: Objective, rows: Sequence[Any], *, pad: int) 
     return Kept(b - square * width(last), square, per_logit)
 
 
+def kept_at_most(model: Any) -> Kept:
+    """What a forward pass surely does not exceed, counted from the shapes of the weights without running any.
+
+    Twice what goes into and comes out of every layer, scores of attention that is written out three times, logits three
+    times, all in float32.
+    """
+    import torch
+
+    head = model.get_output_embeddings() or model.get_input_embeddings()
+    sides = 0
+    for part in model.modules():
+        weight = getattr(part, "weight", None)
+        if isinstance(weight, torch.Tensor) and weight.ndim == 2 and not isinstance(part, torch.nn.Embedding):
+            sides += sum(weight.shape) if part is not head else 0
+    config = model.config.get_text_config()
+    heads = int(getattr(config, "num_attention_heads", 16)) * int(getattr(config, "num_hidden_layers", 32))
+    return Kept(2.0 * _BYTES * sides, 3.0 * _BYTES * heads, 3.0 * _BYTES * head.weight.shape[0])
+
+
 def width(row: Any) -> int:
     """Tokens that a row takes in a batch of its own: both answers of a pair are padded to the longer one."""
     sequences = getattr(row, "sequences", None)
@@ -265,50 +278,3 @@ def held_by(terms: Iterable[Any], model: Any) -> int:
         elif type(part).__module__.startswith("train."):
             left += vars(part).values() if hasattr(part, "__dict__") else []
     return sum(size for place, size in found.items() if place not in known)
-
-
-def resident() -> int:
-    """Bytes of this process that lie in memory now; 0 where the system does not tell."""
-    return _numbers("/proc/self/status").get("VmRSS", 0)
-
-
-def highest_resident() -> int:
-    """Most bytes of this process that lay in memory, since it began or since :func:`forget_highest`; 0 if unknown."""
-    return _numbers("/proc/self/status").get("VmHWM", 0)
-
-
-def forget_highest() -> bool:
-    """Begins anew with :func:`highest_resident`; False where the system does not let us (Linux does)."""
-    try:
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write("5")
-    except OSError:
-        return False
-    return True
-
-
-def give_back() -> None:
-    """Gives freed pages back to the system, where the C library can (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def available(device: str) -> int:
-    """Bytes that are free on a device now."""
-    import torch
-
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
-    lines = _numbers("/proc/meminfo")
-    return lines.get("MemAvailable", os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-
-
-def _numbers(path: str) -> Mapping[str, int]:
-    """Fields of one of the kernel's tables that are given in kB, in bytes."""
-    try:
-        with open(path, encoding="utf-8") as lines:  # noqa: PTH123
-            pairs = (line.partition(":")[::2] for line in lines if line.endswith("kB\n"))
-            return {name: int(rest.split()[0]) * 1024 for name, rest in pairs}
-    except OSError:
-        return {}

@@ -12,9 +12,10 @@ from train.adapters.interventions import shown_prompts
 from train.allocations import Pass, Recorded, Size, Spread, Taken, pass_of, recorded, spread_of
 from train.loop import computing
 from train.masking import Row
-from train.memory import forget_highest, give_back, highest_resident, resident, width
+from train.memory import width
 from train.objectives import Drawing, Referring
 from train.packing import pack
+from train.process import forget_highest, give_back, highest_resident, resident
 
 if TYPE_CHECKING:
     from train.loop import Training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -11,20 +12,20 @@ import torch
 from datakit.core.storage import write_table
 from train import Arm, estimate
 from train.adapters import adapter_named
+from train.errors import Diverged
 from train.masking import Row
 from train.memory import (
     Kept,
     Shape,
     _saved,
-    forget_highest,
-    highest_resident,
     kept_by,
     largest,
     memory_of,
-    resident,
 )
 from train.objectives.sft import Sft
+from train.process import available, forget_highest, highest_resident, resident
 from train.recording import recorded_pass
+from train.trial import highest_of_steps
 
 
 def row(length, answer):
@@ -130,6 +131,30 @@ def test_checkpointing_is_tried_with_the_passes_that_go_with_it(model_folder, da
     assert tight.advice[-1].startswith("a smaller model")
 
 
+def test_what_surely_fits_is_tried(model_folder, dataset, monkeypatch):
+    """Steps of the training itself, the largest batch among them; a system that tells nothing leaves it computed."""
+    data = dataset([("q" * 5, "a" * 9)] * 30 + [("q" * 40, "a" * 30)] * 2)
+    seen = []
+
+    def tried(training, steps):
+        seen.append((training, steps))
+        return highest_of_steps(training, steps)
+
+    monkeypatch.setattr("train.estimating.highest_of_steps", tried)
+    arm = Arm(adapter="full", batch_size=4, learning_rate=0.5)
+    found = estimate(arm, model=model_folder, data=data, seed=3)
+    training, steps = seen[0]
+    assert found.measured
+    assert [len(step) for step in steps] == [4, 4, 4]
+    epoch = list(itertools.islice(training.stream.after(0), training.stream.steps_per_epoch))
+    assert steps[0] == epoch[0]
+    assert sum(map(len, steps[1])) == sum(map(len, steps[2])) == max(sum(map(len, step)) for step in epoch)
+    assert training.attention is not None
+    assert found.memory.peak >= found.memory.weights + found.memory.gradients + found.memory.optimizer
+    monkeypatch.setattr("train.estimating.highest_of_steps", lambda training, steps: None)
+    assert not estimate(arm, model=model_folder, data=data, seed=3).measured
+
+
 def test_more_rows_longer_rows_and_full_take_more(model_folder, dataset):
     data = dataset([("q" * size, "a" * 9) for size in (5, 20, 40, 60)] * 4)
     peaks = [
@@ -146,8 +171,9 @@ def test_an_estimate_looks_at_the_passes_that_train(model_folder, dataset, monke
         seen.append({type(part).__name__ for part in training.passes.parts})
 
     monkeypatch.setattr("train.estimating.recorded_pass", look)
+    monkeypatch.setattr("train.estimating._SURELY", 1e9)  # tried by no training
     arm = Arm(adapter="full", steps=1, batch_size=2)
-    estimate(arm, model=model_folder, data=dataset())
+    assert not estimate(arm, model=model_folder, data=dataset()).measured
     assert seen[0] >= {"FusedLayers", "FusedPasses", "LastNetwork"}
     estimate(arm.model_copy(update={"compile": True}), model=model_folder, data=dataset())
     assert not seen[1], "nothing is compiled for a look"
@@ -188,3 +214,33 @@ def test_pairs_are_measured_and_by_what_they_take_side_by_side(model_folder, tab
     longer = estimate(arm, model=model_folder, data=file("even.parquet", [("a" * 68, "b" * 67)] * 8)).memory
     assert found.shape.length == 2 * 80, "both are padded to the longest answer"
     assert found.activations == pytest.approx(longer.activations, rel=0.3)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_container_s_limit_is_what_is_free(version, tmp_path, monkeypatch):
+    root, own = tmp_path / "groups", tmp_path / "own"
+    monkeypatch.setattr("train.process._GROUPS", root)
+    monkeypatch.setattr("train.process._OWN_GROUPS", own)
+    assert available("cpu") > 2**20, "no groups at all"
+    names = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    folder = root / "jobs" / "mine" if version == 2 else root / "memory" / "jobs" / "mine"
+    own.write_text("0::/jobs/mine\n" if version == 2 else "5:devices:/\n4:memory:/jobs/mine\n")
+    assert available("cpu") > 2**20, "groups without files, as the root's"
+
+    def limit(place, most, used, files):
+        place.mkdir(parents=True, exist_ok=True)
+        for name, value in zip((*names, "memory.stat"), (most, used, f"anon 5\ninactive_file {files}"), strict=True):
+            (place / name).write_text(f"{value}\n")
+
+    limit(folder, "max", 700, 0)
+    limit(folder.parent, 1000, 900, 300)
+    assert available("cpu") == 400, "the limit of a group above it, with files that can be read again"
+    limit(folder, 1000, 950, 0)
+    assert available("cpu") == 50
+    limit(folder, 1000, 1100, 0)
+    assert available("cpu") == 0
+
+
+def test_a_training_that_diverges_says_so_before_it_runs(model_folder, dataset):
+    with pytest.raises(Diverged, match="became nan"):
+        estimate(Arm(adapter="full", learning_rate=1e30, batch_size=2), model=model_folder, data=dataset())
