@@ -140,7 +140,10 @@ def make_model(folder: Path, *, kind: str, vocab_size: int, **sizes: Any) -> Non
     config = getattr(transformers, f"{kind}Config")(vocab_size=vocab_size, **sizes)
     masked = kind.endswith(("Bert", "bert"))
     auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
-    auto.from_config(config).save_pretrained(folder)
+    model = auto.from_config(config)
+    with torch.no_grad():  # a word here, whose row of zeros would have gradients without bound in a model of norms
+        model.get_input_embeddings().weight[config.pad_token_id or 0].normal_(std=0.02)
+    model.save_pretrained(folder)
 
 
 def make_data(path: Path, lengths: list[int], rows: int) -> None:

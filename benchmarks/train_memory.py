@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "benchmarks" / "results" / "train_memory.json"
 STEPS = 3
 PARTS = ("looked_at", "held_out")
+ERRORS = ("error", "computed_error")
 WITH = ("measured_with", "estimated_with")  # digests of the code that a case's figures were made with
 ESTIMATES = (
     "estimating",
@@ -161,7 +162,7 @@ class Bench:
         figures = {"measured": measured, "estimated": estimated, "computed": computed}
         errors = {
             name: round(told["peak"] / measured - 1, 4)
-            for name, told in (("error", estimated), ("computed_error", computed))
+            for name, told in zip(ERRORS, (estimated, computed), strict=True)
         }
         figures |= {**errors, **dict(zip(WITH, self._now, strict=True))}
         return {"case": label(case), **case, **figures}, course
@@ -186,8 +187,8 @@ class Bench:
         }
         for part, cases in zip(PARTS, (LOOKED_AT, HELD_OUT), strict=True):
             facts[part] = [self._rows[label(case)] for case in cases if label(case) in self._rows]
-            if len(facts[part]) == len(cases):
-                for name in ("error", "computed_error"):
+            for name in ERRORS:
+                if sum(name in row for row in facts[part]) == len(cases):
                     facts[f"largest_{name}_{part}"] = max(abs(row[name]) for row in facts[part])
         self._output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

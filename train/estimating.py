@@ -49,7 +49,7 @@ __all__ = ["Estimate", "estimate"]
 
 _STEPS = 500  # of an epoch that are looked at for the largest batch
 _BATCHES = 8  # of a step that are played
-_SURELY = 1.2  # of the most that it may take; with so much free it is tried
+_SURELY, _SPARE = 1.5, 1 << 30  # of the most that it may take, and bytes beside it; with so much free it is tried
 _PIECE = 1 << 20  # numbers that are read at a time
 _CHUNK = 1 << 24  # logits at once where they are computed in chunks (train/chunks.py)
 
@@ -119,41 +119,68 @@ def estimate(
         code = _beside_weights(loaded, before) if device == "cpu" else 0
         training = replace(_training(arm, ready, loaded, seed), attention=attention, passes=passes)
         steps = list(itertools.islice(training.stream, min(training.stream.steps_per_epoch, _STEPS)))
-        shapes = [_shapes(training, step) for step in steps]
+        parts = [_parts(training, step) for step in steps]
+        shapes = [[_shape(training, part) for part in step] for step in parts]
         against = training.against
         copies = held_by([*against.terms, *against.rehearsals, *against.pulls], loaded)
+        most = None
         if device == "cpu" and not arm.compile:
-            most = _tried(training, steps, shapes, free=free - copies - code)
-            if most is not None:
-                kept = _kept(training, rows)
-                memory = memory_of(loaded, kept, largest(itertools.chain(*shapes), kept))
-                took = max(most - before - memory.weights - copies - code, memory.gradients + memory.optimizer)
-                memory = replace(memory, copies=copies, code=code, overlap=memory.passing - took)
-                return Estimate(memory, device, free, (), measured=True)
+            most = _tried(training, parts, shapes, free=free - copies - code)
         kept = _kept(training, rows)
         shape = largest(itertools.chain(*shapes), kept)
+        if most is not None:
+            memory = replace(memory_of(loaded, kept, shape), copies=copies, code=code)
+            took = max(most - before - memory.weights - copies - code, memory.gradients + memory.optimizer)
+            memory = replace(memory, overlap=memory.passing - took)
+            if memory.peak <= free:
+                return Estimate(memory, device, free, (), measured=True)
         looked = _look(training, kept, rows, free)
-    memory = replace(looked.memory(shape, _course(shapes, shape)), copies=copies, code=code)
-    if memory.peak <= free:
-        return Estimate(memory, device, free, ())
-    return Estimate(memory, device, free, tuple(_advice(training, rows, looked, memory, free)))
+    if most is None:
+        memory = replace(looked.memory(shape, _course(shapes, shape)), copies=copies, code=code)
+        if memory.peak <= free:
+            return Estimate(memory, device, free, ())
+    return Estimate(memory, device, free, tuple(_advice(training, rows, looked, memory, free)), most is not None)
 
 
-def _course(shapes: Sequence[Sequence[Shape]], shape: Shape, steps: Sequence[Any] = ()) -> list[Any]:
-    """The first step and twice the one that has the largest batch: its shapes, or of other things of the steps."""
-    largest_at = next(at for at, step in enumerate(shapes) if shape in step)
-    return [(steps or shapes)[at] for at in (0, largest_at, largest_at)]
+def _course(shapes: Sequence[Sequence[Shape]], shape: Shape) -> list[Sequence[Shape]]:
+    """The first step, and twice the one that has the largest batch."""
+    found = next(step for step in shapes if shape in step)
+    return [shapes[0], found, found]
 
 
 def _tried(
-    training: Training, steps: Sequence[Sequence[Any]], shapes: Sequence[Sequence[Shape]], *, free: int
+    training: Training, steps: Sequence[Sequence[Sequence[Any]]], shapes: Sequence[Sequence[Shape]], *, free: int
 ) -> int | None:
-    """The process at its highest in three steps; None where they might not fit."""
-    kept = kept_at_most(training.model)
+    """The process at its highest in three steps, those of :func:`_course`; None where they might not fit.
+
+    Of a step that has many batches those around the largest are enough: memory is that of one, and of its gradients
+    being added to others'.
+    """
+    model, against = training.model, training.against
+    kept = kept_at_most(model)
+    if against.terms:  # the reference's logits, and both distributions
+        kept = replace(kept, per_logit=3 * kept.per_logit)
     shape = largest(itertools.chain(*shapes), kept)
-    if memory_of(training.model, kept, shape).peak * _SURELY > free:
+    found = memory_of(model, kept, shape)
+    most = found.peak + 3 * found.gradients * len(against.pulls) + 2 * int(_rehearsed(training, kept))
+    if most * _SURELY + _SPARE > free:
         return None
-    return highest_of_steps(training, _course(shapes, shape, steps))
+    at = next(at for at, step in enumerate(shapes) if shape in step)
+    place = shapes[at].index(shape)
+    around = steps[at][max(0, place - 1) : place + 2]
+    chosen = [steps[0][:_BATCHES], around, around]
+    return highest_of_steps(training, [list(itertools.chain(*batches)) for batches in chosen])
+
+
+def _rehearsed(training: Training, kept: Kept) -> float:
+    """Bytes that a batch of general rows keeps, with the logits of both models for each of its tokens."""
+    most, size = 0.0, training.arm.batch_size
+    for rehearsal in training.against.rehearsals:
+        for step in (1, 2, 3):
+            found = sorted(map(len, rehearsal.rows(step)))[-size:]
+            shape = Shape(len(found), max(found, default=0), 3 * sum(found))
+            most = max(most, kept.activations(shape) + kept.per_logit * shape.logits)
+    return most
 
 
 def _training(arm: Arm, ready: Prepared, model: Any, seed: int) -> Training:
@@ -208,6 +235,7 @@ class _Looked:
     model: Any
     kept: Kept
     found: tuple[Pass, Spread] | None
+    rehearsed: int
 
     def memory(self, shape: Shape, steps: Sequence[Sequence[Shape]]) -> Memory:
         """With these steps, the largest batch among them."""
@@ -216,7 +244,9 @@ class _Looked:
             sizes = [[Size(each.tokens, each.squares, each.logits) for each in step[:_BATCHES]] for step in steps]
             trained = [value.numel() for value in self.model.parameters() if value.requires_grad]
             took = room(self.found[0], sizes, trained, spread=self.found[1])
-        return memory_of(self.model, self.kept, shape, took)
+        memory = memory_of(self.model, self.kept, shape, took)
+        more = max(0, self.rehearsed - memory.activations - memory.logits)
+        return replace(memory, overlap=memory.overlap - more)
 
 
 def _kept(training: Training, rows: Sequence[Any]) -> Kept:
@@ -230,24 +260,27 @@ def _look(training: Training, kept: Kept, rows: Sequence[Any], free: int) -> _Lo
     model = training.model
     least = memory_of(model, kept, Shape(1, SHORT, SHORT))
     records = model.device.type == "cpu" and least.weights + least.gradients < free
-    return _Looked(model, kept, recorded_pass(training, rows) if records else None)
+    found = recorded_pass(training, rows) if records else None
+    return _Looked(model, kept, found, int(_rehearsed(training, kept)))
 
 
-def _shapes(training: Training, step: Sequence[Any]) -> list[Shape]:
-    """The batches of a step."""
+def _parts(training: Training, step: Sequence[Any]) -> list[list[Any]]:
+    """The rows of a step's batches, as the loop cuts them."""
     arm = training.arm
     if training.attention is not None:
         lengths = [len(row) for row in step]
         bins = best_fit(lengths, capacity=arm.batch_tokens or sum(lengths), rows=arm.batch_size)
-        parts = [[step[at] for at in bin] for bin in bins]
-        return [
-            Shape(1, sum(map(len, part)), _logits(training, part), sum(len(row) ** 2 for row in part)) for part in parts
-        ]
+        return [[step[at] for at in bin] for bin in bins]
     order = sorted(step, key=len)
     sizes = cut([len(row) for row in order], batch_size=arm.batch_size, overhead=PASS_OVERHEAD, tokens=arm.batch_tokens)
-    ends = itertools.accumulate(sizes)
-    parts = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-    return [Shape(len(part), max(map(width, part)), _logits(training, part)) for part in parts]
+    return [order[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+
+
+def _shape(training: Training, part: Sequence[Any]) -> Shape:
+    if training.attention is not None:
+        squares = sum(len(row) ** 2 for row in part)
+        return Shape(1, sum(map(len, part)), _logits(training, part), squares)
+    return Shape(len(part), max(map(width, part)), _logits(training, part))
 
 
 def _logits(training: Training, rows: Sequence[Any]) -> int:

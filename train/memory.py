@@ -11,6 +11,7 @@ more than what is held, the peak is that of a recorded pass, scaled and played (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -150,17 +151,19 @@ def kept_by(model: Any, objective: Objective, rows: Sequence[Any], *, pad: int) 
 def kept_at_most(model: Any) -> Kept:
     """What a forward pass surely does not exceed, counted from the shapes of the weights without running any.
 
-    Twice what goes into and comes out of every layer, scores of attention that is written out three times, logits three
-    times, all in float32.
+    Twice what goes into and comes out of every layer, of every expert as if each token went to all, scores of attention
+    that is written out three times, logits three times, all in float32.
     """
     import torch
 
     head = model.get_output_embeddings() or model.get_input_embeddings()
     sides = 0
     for part in model.modules():
-        weight = getattr(part, "weight", None)
-        if isinstance(weight, torch.Tensor) and weight.ndim == 2 and not isinstance(part, torch.nn.Embedding):
-            sides += sum(weight.shape) if part is not head else 0
+        if part is head or isinstance(part, torch.nn.Embedding):
+            continue
+        for weight in part.parameters(recurse=False):
+            if weight.ndim >= 2:
+                sides += sum(weight.shape[-2:]) * math.prod(weight.shape[:-2])
     config = model.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 16)) * int(getattr(config, "num_hidden_layers", 32))
     return Kept(2.0 * _BYTES * sides, 3.0 * _BYTES * heads, 3.0 * _BYTES * head.weight.shape[0])
@@ -184,7 +187,7 @@ def _saved(model: Any, objective: Objective, row: Any, pad: int) -> tuple[int, i
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             found[storage.data_ptr()] = (storage.nbytes(), tensor.ndim > 0 and tensor.shape[-1] == vocabulary)
-        return tensor
+        return tensor.detach()  # itself would hold what holds it, and the model with it, for good
 
     if isinstance(objective, Referring):
         (row,) = objective.refer(model, [row], batch_size=1, pad=pad)

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["available", "forget_highest", "give_back", "highest_resident", "resident"]
+__all__ = ["available", "forget_highest", "give_back", "highest_resident", "most_resident", "resident"]
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_forgotten = 0  # the most of all that forget_highest forgot
 
 
 def resident() -> int:
@@ -23,8 +24,19 @@ def highest_resident() -> int:
     return _numbers("/proc/self/status").get("VmHWM", 0)
 
 
+def most_resident() -> int:
+    """Most bytes of this process that lay in memory since it began, whatever was forgotten since."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # begins anew as well where the kernel's mark does
+    return max(_forgotten, highest_resident(), peak if sys.platform == "darwin" else peak * 1024)
+
+
 def forget_highest() -> bool:
     """Begins anew with :func:`highest_resident`; False where the system does not let us (Linux does)."""
+    global _forgotten
+    _forgotten = max(_forgotten, highest_resident())
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # noqa: PTH123
             file.write("5")
@@ -54,14 +66,15 @@ def available(device: str) -> int:
 def _allowed() -> Iterator[int]:
     """What a container or a job of a scheduler may still take (control groups of Linux, both versions)."""
     try:
-        lines = _OWN_GROUPS.read_text(encoding="ascii").splitlines()
+        lines = os.fsdecode(_OWN_GROUPS.read_bytes()).splitlines()
     except OSError:
         return
     for line in lines:
-        _, kind, name = line.split(":", 2)
-        if kind == "memory":
-            root, most, now = _GROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        elif kind == "":
+        _, _, rest = line.partition(":")
+        kind, _, name = rest.partition(":")
+        if "memory" in kind.split(","):
+            root, most, now = _GROUPS / kind, "memory.limit_in_bytes", "memory.usage_in_bytes"
+        elif line.startswith("0::"):
             root, most, now = _GROUPS, "memory.max", "memory.current"
         else:
             continue
@@ -71,10 +84,11 @@ def _allowed() -> Iterator[int]:
                 break
             try:
                 limit, used = (int((folder / file).read_text(encoding="ascii")) for file in (most, now))
-                unused = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                stat = (line.partition(" ")[::2] for line in (folder / "memory.stat").read_text().splitlines())
+                unused = int(dict(stat).get("inactive_file", 0))
             except (OSError, ValueError):  # "max"; the root group has no such files
                 continue
-            yield max(0, limit - used + int(unused.get("inactive_file", 0)))  # files in memory make room
+            yield max(0, limit - used + unused)  # files in memory make room
 
 
 def _numbers(path: str) -> Mapping[str, int]:

@@ -13,7 +13,7 @@ from datakit.core.errors import DatakitError, UsageError
 from datakit.core.hashing import tree_digest
 from datakit.core.registry import suggest
 from datakit.core.storage import locked, read_json
-from datakit.experiment.cell_key import CellKey, built_facts, is_trained, note_trained
+from datakit.experiment.cell_key import CellKey, built_facts, complete_note, is_trained, note_trained
 from datakit.experiment.events import Event, Listener
 from datakit.experiment.layout import Layout
 from datakit.experiment.models import model_digest
@@ -249,6 +249,8 @@ def train_cell(
             shutil.rmtree(layout.evaluation(cell.name), ignore_errors=True)  # of other weights
             result, tried = _choose(recipe, cell, model, layout, listen, key=key, shows_rows=shows_rows)
             note_trained(folder, key, arm=cell.arm, seed=cell.seed, grid=tried)
+        else:
+            complete_note(folder, key)
     if fresh:
         loss = "none" if result.validation_loss is None else f"{result.validation_loss:.3f}"
         minutes, seconds = divmod(round(result.seconds), 60)

@@ -11,7 +11,7 @@ from datakit.core.errors import StorageError
 from datakit.core.hashing import json_digest, tree_digest
 from datakit.core.storage import read_json, write_json
 
-__all__ = ["CellKey", "built_facts", "difference", "is_trained", "note_trained"]
+__all__ = ["CellKey", "built_facts", "complete_note", "difference", "is_trained", "note_trained"]
 
 _FORMAT = 1
 _NOTE = "cell.json"
@@ -57,6 +57,13 @@ def note_trained(folder: Path, key: CellKey, **facts: Any) -> None:
     write_json(folder / _NOTE, {**own, **facts})
 
 
+def complete_note(folder: Path, key: CellKey) -> None:
+    """Adds the parts to the note of a cell of this key that was trained before notes had them."""
+    record = read_json(folder / _NOTE, format=_FORMAT)
+    if "parts" not in record:
+        write_json(folder / _NOTE, {**record, "parts": dict(key.parts), "built": dict(key.built)})
+
+
 def is_trained(folder: Path, key: CellKey) -> bool:
     """Whether the cell of this key stands in its folder, with the weights that were saved and a readable manifest."""
     return difference(folder, key) is None
@@ -81,7 +88,7 @@ def _weights(folder: Path) -> str:
 
 
 def _changed(parts: Mapping[str, Any], built: Mapping[str, Any], key: CellKey) -> str:
-    if not parts:
+    if not isinstance(parts, Mapping) or not parts:
         return "trained with other settings, data or base than the recipe has now"
     name, text = next(_differing(parts, key.parts), ("", "trained by another version"))
     kind = name.partition(".")[0]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -97,6 +95,7 @@ def _measure_training(
     """Trains a few steps of every arm in our own loop and extrapolates; the weights are thrown away."""
     from datakit.core.storage import read_json
     from train import Checked, OutOfMemory, Preflight, can_merge, check_merged, estimate, fit
+    from train.process import most_resident
 
     total = _Measured()
     tried = [(name, arm, place) for arms, place in parts for name, arm in arms.items()]
@@ -144,7 +143,7 @@ def _measure_training(
             text = f"folded into its base in float32 no logit differs by more than {off:.1g}"
             total.checks.append((name, "merge", True, text))
         shutil.rmtree(output)
-    total.memory = total.memory or _resident_peak()
+    total.memory = total.memory or most_resident()
     return total
 
 
@@ -168,11 +167,6 @@ def _short(arm: Arm) -> Arm:
             "save_every": None,
         }
     )
-
-
-def _resident_peak() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _measure_evaluation(

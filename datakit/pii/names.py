@@ -106,9 +106,10 @@ def fake_organization(value: str, draw: Draw) -> str:
 
 
 def _told_by(name: str) -> set[str]:
-    """Its words, and every two syllables in a row of Korean ones: a family name alone tells nothing."""
-    words = set(re.findall(r"\w+", name.casefold())) - {"ltd"}
-    return words | {word[at : at + 2] for word in words if _HANGUL.search(word) for at in range(len(word) - 1)}
+    """Its words, and every two syllables in a row of Korean ones; a family name alone tells nothing, nor does Ltd."""
+    words = set(re.findall(r"\w+", name.casefold()))
+    pairs = {word[at : at + 2] for word in words if _HANGUL.search(word) for at in range(len(word) - 1)}
+    return (words | pairs) - {"ltd", "상사"}
 
 
 def tells_the_name(value: str, fake: str) -> bool:

@@ -23,7 +23,7 @@ from train.memory import (
     memory_of,
 )
 from train.objectives.sft import Sft
-from train.process import available, forget_highest, highest_resident, resident
+from train.process import available, forget_highest, highest_resident, most_resident, resident
 from train.recording import recorded_pass
 from train.trial import highest_of_steps
 
@@ -245,3 +245,76 @@ def test_a_container_s_limit_is_what_is_free(version, tmp_path, monkeypatch):
 def test_a_training_that_diverges_says_so_before_it_runs(model_folder, dataset):
     with pytest.raises(Diverged, match="became nan"):
         estimate(Arm(adapter="full", learning_rate=1e30, batch_size=2), model=model_folder, data=dataset())
+
+
+def test_a_look_leaves_nothing_behind(model, make_model):
+    """What autograd saves is looked at through a hook, which must not hold it."""
+    import gc
+    import weakref
+
+    def looked() -> list[weakref.ref]:
+        other = make_model()
+        kept_by(other, Sft(), [row(40, 8), row(20, 4)], pad=0)
+        return [weakref.ref(weight) for weight in other.parameters()]
+
+    held = looked()
+    gc.collect()
+    assert not any(weight() is not None for weight in held)
+
+
+def test_what_is_not_sure_to_fit_is_not_tried(model_folder, dataset, monkeypatch):
+    """General rows, longer than those that are trained, count; so does what is free beside the training."""
+    tried = []
+    monkeypatch.setattr("train.estimating.highest_of_steps", lambda training, steps: tried.append(steps))
+    monkeypatch.setattr("train.estimating._SPARE", 0)
+    data = dataset([("q" * 5, "a" * 5)] * 8)
+    arm = Arm(adapter="full", batch_size=2)
+    need = estimate(arm, model=model_folder, data=data).memory.peak
+    assert len(tried) == 1
+    monkeypatch.setattr("train.estimating.available", lambda device: 30 * need)
+    estimate(arm, model=model_folder, data=data)
+    assert len(tried) == 2
+    monkeypatch.setattr("train.estimating._rehearsed", lambda training, kept: 30 * need)
+    estimate(arm, model=model_folder, data=data)
+    assert len(tried) == 2
+
+
+def test_a_trial_that_took_more_than_is_free_says_what_to_change(model_folder, dataset, monkeypatch):
+    monkeypatch.setattr("train.estimating.highest_of_steps", lambda training, steps: 2**50)
+    found = estimate(Arm(adapter="full", batch_size=4), model=model_folder, data=dataset([("q" * 9, "a" * 9)] * 8))
+    assert found.measured
+    assert not found.fits
+    assert found.advice
+
+
+def test_of_a_step_of_many_batches_a_few_are_tried(model_folder, dataset, monkeypatch):
+    seen = []
+    monkeypatch.setattr("train.estimating.highest_of_steps", lambda training, steps: seen.extend(steps))
+    data = dataset([("q" * (5 + number % 40), "a" * 9) for number in range(64)])
+    arm = Arm(adapter="full", batch_size=2, accumulate=32, packing=False)
+    estimate(arm, model=model_folder, data=data)
+    assert [len(rows) for rows in seen] == [16, 4, 4]
+    assert max(map(len, seen[1])) == max(len(row) for rows in seen for row in rows)
+
+
+def test_a_control_group_of_any_kind_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("train.process._OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr("train.process._GROUPS", tmp_path / "groups")
+    folder = tmp_path / "groups" / "cpu,memory" / "x"
+    folder.mkdir(parents=True)
+    for name, text in (("limit_in_bytes", "1000"), ("usage_in_bytes", "10"), ("stat", "inactive_file 5\n\nodd")):
+        (folder / f"memory.{name}").write_text(text)
+    (tmp_path / "own").write_bytes("0::/B\u00fcro.scope\n\nodd\n4:cpu,memory:/x\n".encode())
+    assert available("cpu") == 995
+    (folder / "memory.stat").write_text("inactive_file x\n")
+    assert available("cpu") > 10**6
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells")
+def test_the_most_that_lay_in_memory_is_not_forgotten():
+    block = bytearray(64 << 20)
+    block[:: 1 << 12] = b"1" * (len(block) >> 12)
+    most = most_resident()
+    del block
+    assert forget_highest()
+    assert most_resident() >= most - (4 << 20)  # the kernel counts in portions

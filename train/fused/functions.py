@@ -19,8 +19,8 @@ __all__ = ["gated", "rms_norm", "rotary"]
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        x = x.contiguous()
-        y, scales = torch.empty_like(x), torch.empty(x.shape[:-1])
+        x, weight = x.contiguous(), weight.contiguous()
+        y, scales = torch.empty_like(x), torch.empty(x.shape[:-1], dtype=x.dtype)
         loops.rms_norm(x, weight, eps, y, scales)
         ctx.save_for_backward(x, weight, scales)
         return y
@@ -82,6 +82,13 @@ def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, back: bool
     return y.transpose(1, 2)
 
 
+def _looked_at(*tensors: torch.Tensor) -> None:
+    """What goes on by address has to be what it is taken for."""
+    for one in tensors:
+        if one.dtype != torch.float32 or one.device.type != "cpu":
+            raise ValueError(f"{one.dtype} on {one.device}, not float32 on the CPU")
+
+
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """RMS norm, weight x / sqrt(mean(x^2) + eps) over the last dimension (arXiv 1910.07467), float32 on the CPU.
 
@@ -89,7 +96,13 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         x: (..., size).
         weight: (size,).
         eps: Added to the mean.
+
+    Raises:
+        ValueError: They do not fit, or are not float32 on the CPU.
     """
+    _looked_at(x, weight)
+    if weight.shape != x.shape[-1:]:
+        raise ValueError(f"a weight of {tuple(weight.shape)} for rows of {x.shape[-1]}")
     found: torch.Tensor = _RmsNorm.apply(  # type: ignore[no-untyped-call]
         x, weight, eps
     )
@@ -97,7 +110,14 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
 
 
 def gated(opened: torch.Tensor, through: torch.Tensor) -> torch.Tensor:
-    """silu(opened) through, the gated unit of arXiv 2002.05202; equal shapes, float32 on the CPU."""
+    """silu(opened) through, the gated unit of arXiv 2002.05202; equal shapes, float32 on the CPU.
+
+    Raises:
+        ValueError: They do not fit, or are not float32 on the CPU.
+    """
+    _looked_at(opened, through)
+    if opened.shape != through.shape:
+        raise ValueError(f"{tuple(opened.shape)} and {tuple(through.shape)} differ")
     found: torch.Tensor = _Gated.apply(  # type: ignore[no-untyped-call]
         opened, through
     )
@@ -112,6 +132,10 @@ def rotary(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tenso
         k: As q, with heads of its own.
         cos: (batch or 1, tokens, size).
         sin: As cos.
+
+    Raises:
+        ValueError: They are not float32 on the CPU.
     """
+    _looked_at(q, k, cos, sin)
     found: tuple[torch.Tensor, torch.Tensor] = _Rotary.apply(q, k, cos, sin)  # type: ignore[no-untyped-call]
     return found

@@ -13,7 +13,6 @@ import numba
 import numpy as np
 
 from datakit.core.jit import called_by_address, counted, floats, inlined, integers, reordering
-from train.fused.loops import Loop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,10 +20,21 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float32]
     Integers: TypeAlias = NDArray[np.int64]
 
-__all__ = ["entry"]
+__all__ = ["LOOPS", "entry"]
 
-_NORM, _NORM_GRADIENTS, _GATE, _GATE_GRADIENTS, _GATE_AND_GRADIENTS = map(int, list(Loop)[:5])
-_TURN, _TURN_BACK, _GATHER, _ADD = map(int, list(Loop)[5:])
+#: By their numbers. They stand in this file since compiled code lies in a cache until its own file changes.
+LOOPS = (
+    "NORM",
+    "NORM_GRADIENTS",
+    "GATE",
+    "GATE_GRADIENTS",
+    "GATE_AND_GRADIENTS",
+    "TURN",
+    "TURN_BACK",
+    "GATHER",
+    "ADD",
+)
+_NORM, _NORM_GRADIENTS, _GATE, _GATE_GRADIENTS, _GATE_AND_GRADIENTS, _TURN, _TURN_BACK, _GATHER, _ADD = range(9)
 _HEAD = 4  # numbers of a call before the loop's own
 
 _ONE = np.float32(1)

@@ -80,7 +80,7 @@ class Scratch:
         if found is None:
             held = self._held.get(name)
             if held is None or held.numel() < rows * width:
-                held = self._held[name] = torch.empty(rows * width)
+                held = self._held[name] = torch.empty(rows * width, dtype=torch.float32)
                 self._views.clear()
             if len(self._views) > 64:  # of as many shapes as a few batches have
                 self._views.clear()
@@ -93,15 +93,16 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, shape: LayerShape, rows: Rows, *weights: torch.Tensor) -> torch.Tensor:
         scratch = rows.scratch
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
+        w1, w2 = w1.contiguous(), w2.contiguous()
         n = x.shape[0]
         grouping, seen = rows.grouping, rows.seen
         places = grouping.tokens.shape[0]
-        scales, normed = torch.empty(n), torch.empty_like(x)
+        scales, normed = torch.empty(n, dtype=torch.float32), torch.empty_like(x)
         loops.rms_norm(x, w1, shape.eps[0], normed, scales)
         turned = []
         for weight, heads in ((wq, shape.heads), (wk, shape.key_heads)):
             flat = torch.mm(normed, weight.t(), out=scratch("flat", n, weight.shape[0]))
-            turned.append(torch.empty(places, heads * shape.size))
+            turned.append(torch.empty(places, heads * shape.size, dtype=torch.float32))
             loops.turn(flat, shape.size, rows.cos, rows.sin, turned[-1], grouping.tokens)
         flat = torch.mm(normed, wv.t(), out=scratch("flat", n, wv.shape[0]))
         q, k, v = (*turned, flat.index_select(0, grouping.tokens))
@@ -111,11 +112,11 @@ class _Layer(torch.autograd.Function):
             found.append(output)
             sums.append(total)
         at = grouping.places if seen is None else grouping.places.index_select(0, seen)
-        attended = torch.empty(at.shape[0], wq.shape[0])
+        attended = torch.empty(at.shape[0], wq.shape[0], dtype=torch.float32)
         loops.gather(_lying(found), at, attended)
 
         h = torch.addmm(x if seen is None else x.index_select(0, seen), attended, wo.t())
-        scales_2, normed_2 = torch.empty(h.shape[0]), torch.empty_like(h)
+        scales_2, normed_2 = torch.empty(h.shape[0], dtype=torch.float32), torch.empty_like(h)
         loops.rms_norm(h, w2, shape.eps[1], normed_2, scales_2)
         opened, through = torch.mm(normed_2, wg.t()), torch.mm(normed_2, wu.t())
         both = scratch("wide", *opened.shape)
@@ -132,6 +133,7 @@ class _Layer(torch.autograd.Function):
         x, scales, normed, scales_2, normed_2, q, k, v, at, attended, h, opened, through, *more = ctx.saved_tensors
         found, sums, weights = more[: ctx.groups], more[ctx.groups : 2 * ctx.groups], more[2 * ctx.groups :]
         w1, wq, wk, wv, wo, w2, wg, wu, wd = weights
+        w1, w2 = w1.contiguous(), w2.contiguous()
         shape, rows = ctx.shape, ctx.rows
         grouping, seen = rows.grouping, rows.seen
         scratch, width, m = rows.scratch, x.shape[1], h.shape[0]
@@ -154,7 +156,8 @@ class _Layer(torch.autograd.Function):
 
         of_weight(4, dh, attended)
         d_attended = torch.mm(dh, wo, out=scratch("attended", *attended.shape))
-        d_found = torch.zeros(grouping.tokens.shape[0], shape.heads * shape.size).index_copy_(0, at, d_attended)
+        d_found = d_attended.new_zeros(grouping.tokens.shape[0], shape.heads * shape.size)
+        d_found.index_copy_(0, at, d_attended)
         parts = zip(
             _groups(d_found, grouping, shape),
             *(_groups(part, grouping, shape) for part in (q, k, v)),

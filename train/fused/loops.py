@@ -5,7 +5,8 @@ pool, it would come too late for loops of a tenth of a millisecond. PyTorch's th
 they are asked through the library that it starts them with, where that is GNU's OpenMP (GOMP_parallel of its ABI).
 Elsewhere the loops run on the thread that calls.
 
-Tensors are float32, on the CPU and contiguous; index tensors int64.
+Tensors are float32, on the CPU and contiguous; index tensors int64. Nothing here looks whether they are: they are
+read and written by address.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _PACK = [struct.Struct(f"={count}q").pack_into for count in range(16)]
 
 
 class Loop(IntEnum):
-    """Numbers of the loops."""
+    """Numbers of the loops, as the entry knows them."""
 
     NORM = 0
     NORM_GRADIENTS = 1
@@ -89,7 +90,7 @@ def rms_norm_gradients(
         The weight's gradient, sum over rows of g x r, (size,).
     """
     size, rows = x.shape[-1], scales.numel()
-    own = torch.zeros(_threads(x), size) if wanted else None
+    own = torch.zeros(_threads(x), size, dtype=torch.float32) if wanted else None
     parts = (size, grad, x, weight, scales, 0 if beside is None else beside, grad_x, 0 if own is None else own)
     _run(Loop.NORM_GRADIENTS, rows, x, parts)
     return None if own is None else own.sum(0)
@@ -185,7 +186,7 @@ def _known(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     for part in parts:
         end += part.shape[0]
         found += [end, part.data_ptr()]
-    return torch.tensor(found)
+    return torch.tensor(found, dtype=torch.int64)
 
 
 @functools.lru_cache(maxsize=16)
@@ -219,9 +220,17 @@ def _run(loop: Loop, items: int, size_of: torch.Tensor, own: Sequence[torch.Tens
 
 @functools.cache
 def _team() -> Callable[[int, int], object]:
-    """Has the loops' entry called with a table's address, by so many threads."""
-    from train.fused.kernels import entry
+    """Has the loops' entry called with a table's address, by so many threads.
 
+    Raises:
+        RuntimeError: The loops cannot be compiled, or are of another version.
+    """
+    try:
+        from train.fused.kernels import LOOPS, entry
+    except Exception as error:  # numba's own kinds, a damaged or full cache folder
+        raise RuntimeError(f"the compiled loops are not to be had: {error}") from error
+    if tuple(loop.name for loop in Loop) != LOOPS:  # compiled code lies in a cache, known by its own file alone
+        raise RuntimeError("the compiled loops are of another version")
     alone = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(entry.address)
     for file in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
         parallel = getattr(ctypes.CDLL(str(file)), "GOMP_parallel", None)  # loaded before: PyTorch is linked to it

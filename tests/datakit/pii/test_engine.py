@@ -121,6 +121,7 @@ def test_surrogates_of_names_speak_the_language_of_the_name():
     assert canonical("PERSON", "김철수") != canonical("PERSON", "이영희")
     assert fake("LOCATION", "부산") != fake("LOCATION", "대구")
     assert fake("ORGANIZATION", "Oak Ltd").endswith(" Ltd")
+    assert fake("ORGANIZATION", "가나다상사").endswith("상사")
 
 
 @pytest.mark.parametrize("value", ["Falk Ashby", "Falk", "Fernwood", "김가람", "가람", "Oak Reed Ltd"])

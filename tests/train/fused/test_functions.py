@@ -99,3 +99,34 @@ def test_equal_inputs_give_equal_bits() -> None:
     x, weight = draws((1, 500, 96), (96,))
     grads = [torch.autograd.grad(rms_norm(x, weight, EPS).pow(3).sum(), [x, weight]) for _ in range(2)]
     assert all(torch.equal(one, other) for one, other in zip(*grads, strict=True))
+
+
+def test_what_does_not_fit_is_refused_before_it_is_read_by_address() -> None:
+    x = torch.randn(3, 16)
+    with pytest.raises(ValueError, match=r"a weight of \(8,\) for rows of 16"):
+        rms_norm(x, torch.ones(8), EPS)
+    with pytest.raises(ValueError, match=r"torch.float64 on cpu, not float32 on the CPU"):
+        rms_norm(x.double(), torch.ones(16), EPS)
+    with pytest.raises(ValueError, match="differ"):
+        gated(x, x[:2])
+
+
+@pytest.mark.parametrize("weight", [torch.randn(32)[::2], torch.ones(1).expand(16)])
+def test_a_weight_with_gaps(weight: torch.Tensor) -> None:
+    agree(lambda x, w: rms_norm(x, w, EPS), norm_by_hand, [*draws((3, 16)), weight])
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+def test_another_default_type_changes_nothing(kind: torch.dtype) -> None:
+    x, weight = draws((300, 96), (96,))
+
+    def found() -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(rms_norm(x, weight, EPS).pow(2).sum(), [x, weight])
+
+    before = found()
+    torch.set_default_dtype(kind)
+    try:
+        after = found()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

@@ -143,3 +143,27 @@ def test_small_loops_stay_on_one_thread(monkeypatch) -> None:
     for count in (loops._LEAST - 1, loops._LEAST):
         loops.gate(*(torch.empty(count) for _ in range(3)))
     assert asked == [1, 2]
+
+
+@pytest.mark.parametrize("found", [("GATE",), OSError("the cache folder is full")])
+def test_compiled_loops_that_cannot_be_used_leave_the_model_its_own(found, monkeypatch) -> None:
+    """Of another version, out of a cache; or not to be had at all."""
+    import sys
+    from types import SimpleNamespace
+
+    from tests.train.fused.test_passes import model_of
+    from train.fused import FusedPasses
+
+    class Broken:
+        def __getattr__(self, name: str) -> object:
+            raise found
+
+    broken = SimpleNamespace(LOOPS=found, entry=None) if isinstance(found, tuple) else Broken()
+    monkeypatch.setitem(sys.modules, "train.fused.kernels", broken)
+    loops._team.cache_clear()
+    with pytest.raises(RuntimeError, match="compiled loops"):
+        loops._team()
+    assert FusedPasses(model_of("llama")).names == ()
+    monkeypatch.undo()
+    loops._team.cache_clear()
+    assert FusedPasses(model_of("llama")).names == ("gate", "norm", "rotary")
