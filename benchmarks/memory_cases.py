@@ -54,8 +54,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "vocab_size": 160000,
         **_ENDS,
     },
-    "qwen2-180M": {
-        "kind": "Qwen2",
+    "starcoder2-180M": {
+        "kind": "Starcoder2",
         "hidden_size": 896,
         "intermediate_size": 3584,
         "num_hidden_layers": 9,
@@ -115,9 +115,9 @@ HELD_OUT = [
     _case("gemma3-160M", 1, 512, objective="text", adapter="lora"),
     _case("gemma3-160M", 2, 512, adapter="loreft"),
     _case("gemma3-160M", 2, 256, adapter="lora", precision="bfloat16"),
-    _case("qwen2-180M", 8, _MIXED, batch_tokens=640, kl={"weight": 0.5}),
-    _case("qwen2-180M", 4, 256, adapter="lora", kl={"weight": 0.5}),
-    _case("qwen2-180M", 2, 256, adapter="osf"),
+    _case("starcoder2-180M", 8, _MIXED, batch_tokens=640, kl={"weight": 0.5}),
+    _case("starcoder2-180M", 4, 256, adapter="lora", kl={"weight": 0.5}),
+    _case("starcoder2-180M", 2, 256, adapter="osf"),
     _case("modernbert-150M", 4, 256, objective="mlm"),
     _case("modernbert-150M", 2, 512, objective="mlm", adapter="lora"),
 ]
