@@ -35,7 +35,7 @@ from train.memory import (
 from train.objectives import objective_of
 from train.packing import best_fit, chosen_attention
 from train.prepare import Prepared, prepare
-from train.process import available, give_back, resident
+from train.process import available, forget_highest, give_back, resident
 from train.recording import SHORT, recorded_pass
 from train.retention.self_replay import with_own_texts
 from train.retention.terms import retention_terms
@@ -106,7 +106,7 @@ def estimate(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     give_back()
-    free, before = available(device), resident()
+    free, before, tells = available(device), resident(), forget_highest()
     chat = chat or ChatSettings()
     replay = with_own_texts(arm, replay or {}, model=model, chat=chat, seed=seed, offline=offline)
     ready = prepare(arm, model=model, data=data, chat=chat, replay=replay, offline=offline)
@@ -124,7 +124,7 @@ def estimate(
         against = training.against
         copies = held_by([*against.terms, *against.rehearsals, *against.pulls], loaded)
         most = None
-        if device == "cpu" and not arm.compile:
+        if device == "cpu" and tells and not arm.compile:
             most = _tried(training, parts, shapes, free=free - copies - code)
         kept = _kept(training, rows)
         shape = largest(itertools.chain(*shapes), kept)

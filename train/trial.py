@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from train.loop import run_steps
 from train.objectives import Referring
-from train.process import forget_highest, give_back, highest_resident
+from train.process import highest_resident
 
 if TYPE_CHECKING:
     from train.data import Stream
@@ -36,7 +36,9 @@ class _Few:
 
 
 def highest_of_steps(training: Training, steps: Sequence[Sequence[Any]]) -> int | None:
-    """Most bytes of the process that lie in memory during these steps; None where the system does not tell.
+    """Most bytes of the process that lay in memory by the end of these steps; None where the system does not tell.
+
+    From when it was last told to forget: what was looked at before the first step may have taken more than any step.
 
     Args:
         training: On the CPU; its weights are moved.
@@ -51,8 +53,5 @@ def highest_of_steps(training: Training, steps: Sequence[Sequence[Any]]) -> int 
         size = training.arm.batch_size
         steps = [objective.refer(model, rows, batch_size=size, pad=training.pad) for rows in steps]
         model.train()
-    give_back()
-    if not forget_highest():
-        return None
     run_steps(replace(training, stream=cast("Stream", _Few(steps)), steps=len(steps)))
     return highest_resident() or None
